@@ -1,0 +1,51 @@
+"""Turn a layer-shape spec into initialised neural-network weights, with no framework installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from glorot_cli.errors import FormatError, GlorotError, SpecError
+    from glorot_cli.fill import draw, write_weights
+    from glorot_cli.inspection import inspect_weights
+    from glorot_cli.plan import Plan, PlannedTensor, make_plan
+    from glorot_cli.spec import Spec, load_spec
+
+_HOMES = {
+    "FormatError": "errors",
+    "GlorotError": "errors",
+    "Plan": "plan",
+    "PlannedTensor": "plan",
+    "Spec": "spec",
+    "SpecError": "errors",
+    "draw": "fill",
+    "inspect_weights": "inspection",
+    "load_spec": "spec",
+    "make_plan": "plan",
+    "write_weights": "fill",
+}
+
+__all__ = [
+    "FormatError",
+    "GlorotError",
+    "Plan",
+    "PlannedTensor",
+    "Spec",
+    "SpecError",
+    "draw",
+    "inspect_weights",
+    "load_spec",
+    "make_plan",
+    "write_weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `--version` loads nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'glorot_cli' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"glorot_cli.{_HOMES[name]}"), name)

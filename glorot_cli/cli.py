@@ -1,0 +1,299 @@
+"""The command line: arguments in, exit codes out; the only importer of typer."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
+
+import typer
+
+from glorot_cli.errors import GlorotError, printable, shown
+from glorot_cli.fans import FAN_RULES, FanRule
+
+app = typer.Typer(
+    name="glorot",
+    help="Turn a layer-shape spec into initialised neural-network weight files.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+class Exit(enum.IntEnum):
+    """Name the exit codes."""
+
+    DONE = 0
+    DIFFERENT = 1
+    MISTAKE = 2
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; every mistake becomes one line."""
+    try:
+        try:
+            code = app(list(arguments), standalone_mode=False)
+            sys.stdout.flush()
+            return int(code or Exit.DONE)
+        except GlorotError as error:
+            return _fail(str(error))
+        except KeyboardInterrupt:
+            return _fail("interrupted", Exit.INTERRUPTED)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            # Typer carries its own click, whose errors are known by their method.
+            if not hasattr(error, "format_message"):
+                raise
+            return _fail(error.format_message() or "see glorot --help")
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+
+
+def _fail(message: str, code: Exit = Exit.MISTAKE) -> int:
+    print(f"glorot: {printable(message)}", file=sys.stderr)
+    return code
+
+
+def _note(message: str, quiet: bool) -> None:
+    if not quiet:
+        print(f"note: {printable(message)}", file=sys.stderr)
+
+
+def _choice(option: str, value: str | None, known: Sequence[str]) -> Any:
+    if value is not None and value not in known:
+        raise GlorotError(f"{option}: expected {', '.join(known)}, found {shown(value)}")
+    return value
+
+
+SpecPath = Annotated[
+    str, typer.Argument(metavar="SPEC", help="The spec, YAML or JSON; - reads standard input.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
+]
+DTypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="Replace the spec's dtype: float32 or float64.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and a seed that is lost).")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Threads; all cores by default. No byte depends on it."),
+]
+IncludeOption = Annotated[
+    list[str] | None, typer.Option("--include", help="Only names that match this glob.")
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", help="No names that match this glob.")
+]
+FansOption = Annotated[
+    str | None,
+    typer.Option("--fans", help="The rule for fans: exact, keras, keras-3.14, torch or jax."),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option("--axes", help="One letter per axis: I input, O output, B batch, others field."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Turn a layer-shape spec into initialised neural-network weight files."""
+    if version:
+        from glorot_cli import __version__
+
+        print(f"glorot {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    spec: SpecPath,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy.",
+        ),
+    ],
+    seed: SeedOption = None,
+    dtype: DTypeOption = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="safetensors, keras, h5 or npy, whatever the output's name ends in."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw the weights of a spec into a file."""
+    from glorot_cli import report
+    from glorot_cli.fill import write_weights
+    from glorot_cli.formats import choose_format
+
+    if output == "-":
+        raise GlorotError("-o: expected a path; weights are not written to standard output")
+    _choice("--format", format, ("safetensors", "keras", "h5", "npy"))
+    plan = _planned(spec, seed, dtype)
+    chosen = choose_format(output, format)
+    if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
+        raise GlorotError(f"-o: {output} is the spec itself")
+    for notice in plan.notices:
+        _note(notice, quiet)
+    if plan.seed_was_drawn:
+        _note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
+    with report.progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
+        moments = write_weights(
+            plan, output, format=format, workers=workers, force=force, progress=progress
+        )
+    if json:
+        report.print_json(report.init_document(plan, moments, output))
+    elif not quiet:
+        report.print_plan(plan, moments)
+
+
+@app.command()
+def plan(
+    spec: SpecPath,
+    seed: SeedOption = None,
+    dtype: DTypeOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show every tensor of a spec, without drawing it."""
+    from glorot_cli import report
+
+    made = _planned(spec, seed, dtype).selected(include or (), exclude or ())
+    for notice in made.notices:
+        _note(notice, quiet)
+    if json:
+        report.print_json(report.plan_document(made))
+    elif not quiet:
+        report.print_plan(made)
+
+
+def _planned(spec: str, seed: int | None, dtype: str | None) -> Any:
+    from glorot_cli.dtypes import DTYPES
+    from glorot_cli.plan import make_plan
+    from glorot_cli.spec import load_spec
+
+    if seed is not None and not 0 <= seed < 2**64:
+        raise GlorotError(f"--seed: expected an integer from 0 to 2**64 - 1, found {seed}")
+    overrides = {"seed": seed, "dtype": _choice("--dtype", dtype, DTYPES)}
+    return make_plan(
+        load_spec(spec, {key: value for key, value in overrides.items() if value is not None})
+    )
+
+
+@app.command()
+def fans(
+    shape: Annotated[str, typer.Argument(metavar="SHAPE", help="Sizes, such as 3,3,64,128.")],
+    axes: AxesOption = None,
+    rule: FansOption = None,
+    fused: Annotated[
+        int, typer.Option("--fused", min=1, help="Equal kernels side by side on the O axis.")
+    ] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Show a kernel's fans and Glorot limit, without a spec."""
+    from glorot_cli import fans as rules
+    from glorot_cli import report
+
+    sizes = _sizes(shape)
+    _choice("--fans", rule, FAN_RULES)
+    chosen = cast(FanRule, rule or "exact")
+    try:
+        if axes is not None:
+            rules.check_axes(axes, sizes, fused)
+        elif fused > 1:
+            raise GlorotError("--fused needs --axes")
+        count = rules.count_fans(chosen, sizes, axes, fused)
+    except ValueError as error:
+        raise GlorotError(str(error)) from None
+    limit = rules.glorot_limit(count)
+    document = {
+        "shape": list(sizes),
+        "axes": axes,
+        "rule": chosen,
+        "fan_in": count.fan_in,
+        "fan_out": count.fan_out,
+        "limit": limit,
+    }
+    if json:
+        report.print_json(document)
+    else:
+        print(f"fan_in {count.fan_in}, fan_out {count.fan_out}, glorot limit {limit!r}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.strip("()[] ").split(",")
+    if all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        sizes = tuple(int(part) for part in parts)
+        if all(0 < size < 2**40 for size in sizes):
+            return sizes
+    raise GlorotError(f"expected positive sizes such as 3,3,64,128, found {shown(text)}")
+
+
+@app.command()
+def inspect(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Weight files, or folders of .npy.")
+    ],
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    rule: FansOption = None,
+    axes: AxesOption = None,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what weight files hold, whoever wrote them."""
+    from glorot_cli import report
+    from glorot_cli.inspection import inspect_weights
+
+    _choice("--fans", rule, FAN_RULES)
+    found = [
+        inspect_weights(
+            file,
+            fans=cast("FanRule | None", rule),
+            axes=axes,
+            include=include or (),
+            exclude=exclude or (),
+            workers=workers,
+        )
+        for file in files
+    ]
+    if json:
+        report.print_json(report.inspect_document(found))
+    elif not quiet:
+        for index, each in enumerate(found):
+            if index:
+                print()
+            report.print_inspection(each)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from glorot_cli import report
+    from glorot_cli.spec.schema import spec_schema
+
+    report.print_json(spec_schema())

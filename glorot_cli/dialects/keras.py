@@ -1,0 +1,97 @@
+"""The Keras dialect: how layers are named, how shapes flow through them, where Keras stores them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from glorot_cli.arguments import Dims, bind
+from glorot_cli.dialects.keras_layers import LAYERS
+from glorot_cli.dialects.layer import Built, LayerEntry, LayerError, PlacedLayer
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+
+# Keras's other layers with weights: known by name, so that the error can say more than "unknown".
+PLANNED_LAYERS = frozenset(
+    """AdditiveAttention Attention Bidirectional Conv1DTranspose Conv2DTranspose Conv3DTranspose
+    ConvLSTM1D ConvLSTM2D ConvLSTM3D DepthwiseConv1D EinsumDense GRU GRUCell GroupNormalization
+    GroupQueryAttention LSTM LSTMCell PReLU RMSNormalization SeparableConv1D SeparableConv2D
+    Sequential SimpleRNN SimpleRNNCell SpectralNormalization TimeDistributed""".split()
+)
+
+
+def snake_case(name: str) -> str:
+    """Write a class name as Keras names its instances: Conv2D conv2d, ReLU re_lu."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+class Names:
+    """Give each base name its first free form: dense, dense_1, dense_2."""
+
+    def __init__(self) -> None:
+        self._given: Counter[str] = Counter()
+
+    def next(self, base: str) -> str:
+        count = self._given[base]
+        self._given[base] += 1
+        return f"{base}_{count}" if count else base
+
+
+def place_layers(
+    entries: Sequence[LayerEntry], input_shape: Dims | None, path: KeyPath
+) -> list[PlacedLayer]:
+    """Name a chain of layers and let shapes flow through it, as Keras's Sequential does.
+
+    Raises:
+        SpecError: at the layer or the argument that does not fit.
+    """
+    names, groups, taken = Names(), Names(), dict[str, int]()
+    x, placed = input_shape, list[PlacedLayer]()
+    for index, entry in enumerate(entries):
+        here = (*path, index)
+        base = snake_case(_known_type(entry.type, here))
+        name = names.next(base) if entry.name is None else _checked_name(entry.name, here)
+        if name in taken:
+            raise SpecError(
+                f"the name {name!r} is taken by layers[{taken[name]}]; give one of them another",
+                (*here, "name") if entry.name is not None else here,
+            )
+        taken[name] = index
+        x = x if entry.input_shape is None else entry.input_shape
+        if x is None:
+            raise SpecError(
+                "the first layer needs an input shape: give the spec input_shape: [...]", here
+            )
+        x, weights = _build(entry, x, here)
+        placed.append(PlacedLayer(name, f"layers/{groups.next(base)}", entry, here, weights))
+    return placed
+
+
+def _build(entry: LayerEntry, x: Dims, path: KeyPath) -> Built:
+    function = LAYERS[entry.type]
+    arguments = bind(function, entry.arguments, path, entry.type, tuple(LayerEntry.model_fields))
+    try:
+        return function(x, **arguments)
+    except LayerError as error:
+        raise SpecError(str(error), (*path, *error.path)) from None
+
+
+def _known_type(name: str, path: KeyPath) -> str:
+    if name in LAYERS:
+        return name
+    if name in PLANNED_LAYERS:
+        message = f"{name} is not supported yet; write its weights under tensors, with their axes"
+    else:
+        message = f"unknown layer type {shown(name)}; {suggestion(name, LAYERS)}"
+    raise SpecError(message, (*path, "type"))
+
+
+def _checked_name(name: str, path: KeyPath) -> str:
+    if not name or "/" in name:
+        raise SpecError(
+            f"expected a layer name without '/', as Keras does, found {shown(name)}",
+            (*path, "name"),
+        )
+    return name

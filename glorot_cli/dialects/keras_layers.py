@@ -1,0 +1,438 @@
+"""Keras 3.15's layers: one function each, its keyword-only parameters Keras's own.
+
+To add a layer, write its function (input shape and arguments in; output shape and weights out) and
+give it a line in LAYERS. Defaults are Keras's. Shapes leave the batch axis out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+from glorot_cli.arguments import (
+    Axes,
+    Dims,
+    Init,
+    InitializerChoice,
+    Margins,
+    Number,
+    Seed,
+    Size,
+    Sizes,
+)
+from glorot_cli.dialects.layer import Built, LayerError, Weight
+from glorot_cli.errors import shown
+
+DataFormat = Literal["channels_last", "channels_first"]
+Padding = Literal["valid", "same"]
+ActivationName = Literal[
+    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish",
+    "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
+    "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink",
+    "threshold",
+]  # fmt: skip
+
+GLOROT = InitializerChoice("glorot_uniform", "kernel_initializer")
+ZEROS = InitializerChoice("zeros", "bias_initializer")
+
+
+def Dense(
+    x: Dims,
+    *,
+    units: Size,
+    activation: ActivationName | None = None,
+    use_bias: bool = True,
+    kernel_initializer: Init = GLOROT,
+    bias_initializer: Init = ZEROS,
+) -> Built:
+    """Multiply by a kernel (in, units)."""
+    inputs = known(x, -1)
+    weights = [Weight("kernel", (inputs, units), "IO", kernel_initializer)]
+    if use_bias:
+        weights.append(Weight("bias", (units,), None, bias_initializer))
+    return Built((*x[:-1], units), weights)
+
+
+def Embedding(
+    x: Dims,
+    *,
+    input_dim: Size,
+    output_dim: Size,
+    embeddings_initializer: Init = InitializerChoice("random_uniform", "embeddings_initializer"),
+    mask_zero: bool = False,
+) -> Built:
+    """Look up rows of a table (vocabulary, dim)."""
+    table = Weight("embeddings", (input_dim, output_dim), "IO", embeddings_initializer)
+    return Built((*x, output_dim), [table])
+
+
+def convolution(rank: int) -> Callable[..., Built]:
+    """Make the convolution over `rank` spatial axes."""
+
+    def Conv(
+        x: Dims,
+        *,
+        filters: Size,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: Literal["valid", "same", "causal"] = "valid",
+        data_format: DataFormat = "channels_last",
+        dilation_rate: Sizes = 1,
+        groups: Size = 1,
+        activation: ActivationName | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Init = GLOROT,
+        bias_initializer: Init = ZEROS,
+    ) -> Built:
+        """Convolve with a kernel (*kernel_size, in / groups, filters)."""
+        if padding == "causal" and rank > 1:
+            raise LayerError("causal padding is for Conv1D only", "padding")
+        space, channels = split(x, rank, data_format)
+        if channels % groups:
+            raise LayerError(f"{groups} groups do not divide {channels} input channels", "groups")
+        if filters % groups:
+            raise LayerError(f"{groups} groups do not divide {filters} filters", "groups")
+        size = spread(kernel_size, rank, "kernel_size")
+        space = slide(space, size, strides, padding, dilation_rate)
+        axes = "DHW"[-rank:] + "IO"
+        kernel = (*size, channels // groups, filters)
+        weights = [Weight("kernel", kernel, axes, kernel_initializer, fused=groups)]
+        if use_bias:
+            weights.append(Weight("bias", (filters,), None, bias_initializer))
+        return Built(join(space, filters, data_format), weights)
+
+    return Conv
+
+
+def DepthwiseConv2D(
+    x: Dims,
+    *,
+    kernel_size: Sizes,
+    strides: Sizes = 1,
+    padding: Padding = "valid",
+    depth_multiplier: Size = 1,
+    data_format: DataFormat = "channels_last",
+    dilation_rate: Sizes = 1,
+    activation: ActivationName | None = None,
+    use_bias: bool = True,
+    depthwise_initializer: Init = InitializerChoice("glorot_uniform", "depthwise_initializer"),
+    bias_initializer: Init = ZEROS,
+) -> Built:
+    """Convolve each channel by itself with a kernel (h, w, in, multiplier)."""
+    space, channels = split(x, 2, data_format)
+    size = spread(kernel_size, 2, "kernel_size")
+    space = slide(space, size, strides, padding, dilation_rate)
+    kernel = (*size, channels, depth_multiplier)
+    weights = [Weight("kernel", kernel, "HWBO", depthwise_initializer)]
+    if use_bias:
+        weights.append(Weight("bias", (channels * depth_multiplier,), None, bias_initializer))
+    return Built(join(space, channels * depth_multiplier, data_format), weights)
+
+
+def BatchNormalization(
+    x: Dims,
+    *,
+    axis: int = -1,
+    momentum: Number = 0.99,
+    epsilon: Number = 0.001,
+    center: bool = True,
+    scale: bool = True,
+    beta_initializer: Init = InitializerChoice("zeros", "beta_initializer"),
+    gamma_initializer: Init = InitializerChoice("ones", "gamma_initializer"),
+    moving_mean_initializer: Init = InitializerChoice("zeros", "moving_mean_initializer"),
+    moving_variance_initializer: Init = InitializerChoice("ones", "moving_variance_initializer"),
+    synchronized: bool = False,
+) -> Built:
+    """Normalise over the batch, with moving statistics that are not trained."""
+    shape = (known(x, feature_axis(x, axis)),)
+    weights = []
+    if scale:
+        weights.append(Weight("gamma", shape, None, gamma_initializer))
+    if center:
+        weights.append(Weight("beta", shape, None, beta_initializer))
+    for name, choice in (
+        ("moving_mean", moving_mean_initializer),
+        ("moving_variance", moving_variance_initializer),
+    ):
+        weights.append(Weight(name, shape, None, choice, trainable=False))
+    return Built(x, weights)
+
+
+def LayerNormalization(
+    x: Dims,
+    *,
+    axis: Axes = -1,
+    epsilon: Number = 0.001,
+    center: bool = True,
+    scale: bool = True,
+    beta_initializer: Init = InitializerChoice("zeros", "beta_initializer"),
+    gamma_initializer: Init = InitializerChoice("ones", "gamma_initializer"),
+) -> Built:
+    """Normalise over the given axes of each sample."""
+    axes = (axis,) if isinstance(axis, int) else sorted(axis)
+    shape = tuple(known(x, feature_axis(x, each)) for each in axes)
+    roles = "O" * len(shape) if len(shape) > 1 else None
+    weights = []
+    if scale:
+        weights.append(Weight("gamma", shape, roles, gamma_initializer))
+    if center:
+        weights.append(Weight("beta", shape, roles, beta_initializer))
+    return Built(x, weights)
+
+
+def MultiHeadAttention(
+    x: Dims,
+    *,
+    num_heads: Size,
+    key_dim: Size,
+    value_dim: Size | None = None,
+    dropout: Number = 0.0,
+    use_bias: bool = True,
+    output_shape: Sizes | None = None,
+    attention_axes: Axes | None = None,
+    use_gate: bool = False,
+    kernel_initializer: Init = GLOROT,
+    bias_initializer: Init = ZEROS,
+    seed: Seed | None = None,
+) -> Built:
+    """Attend from the input to itself: query, key and value (d, heads, key), output (heads, value, d)."""
+    if len(x) < 2:
+        raise LayerError(f"MultiHeadAttention needs an input (steps, features), found {shown(x)}")
+    inputs = known(x, -1)
+    value_dim = value_dim or key_dim
+    outputs = (inputs,) if output_shape is None else spread(output_shape, 1, None)
+    sizes = {"query": key_dim, "key": key_dim, "value": value_dim}
+    if use_gate:
+        sizes = {"query": key_dim, "key": key_dim, "gate": value_dim, "value": value_dim}
+    weights = []
+    for name, size in sizes.items():
+        kernel = (inputs, num_heads, size)
+        owner = f"{name}_dense"
+        weights.append(Weight(f"{name}/kernel", kernel, "IOO", kernel_initializer, owner=owner))
+        if use_bias:
+            bias = (num_heads, size)
+            weights.append(Weight(f"{name}/bias", bias, "OO", bias_initializer, owner=owner))
+    name, owner = "attention_output", "output_dense"
+    kernel = (num_heads, value_dim, *outputs)
+    roles = "II" + "O" * len(outputs)
+    weights.append(Weight(f"{name}/kernel", kernel, roles, kernel_initializer, owner=owner))
+    if use_bias:
+        roles_of_bias = "O" * len(outputs) if len(outputs) > 1 else None
+        weights.append(Weight(f"{name}/bias", outputs, roles_of_bias, bias_initializer, owner=owner))
+    return Built((*x[:-1], *outputs), weights)
+
+
+def Activation(x: Dims, *, activation: ActivationName) -> Built:
+    """Apply a function to each element."""
+    return Built(x, [])
+
+
+def ReLU(
+    x: Dims,
+    *,
+    max_value: Number | None = None,
+    negative_slope: Number = 0.0,
+    threshold: Number = 0.0,
+) -> Built:
+    """Cut off below the threshold."""
+    return Built(x, [])
+
+
+def Softmax(x: Dims, *, axis: Axes = -1) -> Built:
+    """Make the elements along an axis sum to one."""
+    return Built(x, [])
+
+
+def Dropout(
+    x: Dims, *, rate: Number, noise_shape: Dims | None = None, seed: Seed | None = None
+) -> Built:
+    """Drop elements in training."""
+    if not 0.0 <= rate <= 1.0:
+        raise LayerError(f"expected a rate from 0 to 1, found {rate!r}", "rate")
+    return Built(x, [])
+
+
+def Flatten(x: Dims, *, data_format: DataFormat = "channels_last") -> Built:
+    """Join all axes into one."""
+    return Built((None if None in x else math.prod(n for n in x if n is not None),), [])
+
+
+def Reshape(x: Dims, *, target_shape: Axes) -> Built:
+    """Give the elements another shape; one size may be -1."""
+    target = (target_shape,) if isinstance(target_shape, int) else target_shape
+    sizes = [size for size in target if size != -1]
+    if len(sizes) < len(target) - 1 or any(size < 1 for size in sizes):
+        raise LayerError(
+            f"expected positive sizes and at most one -1, found {shown(target)}", "target_shape"
+        )
+    if None in x:
+        return Built(tuple(None if size == -1 else size for size in target), [])
+    total, given = math.prod(n for n in x if n is not None), math.prod(sizes)
+    if total % given or (given != total and len(sizes) == len(target)):
+        raise LayerError(
+            f"{total} elements of shape {shown(x)} do not fit into {shown(target)}", "target_shape"
+        )
+    return Built(tuple(total // given if size == -1 else size for size in target), [])
+
+
+def pooling(rank: int) -> Callable[..., Built]:
+    """Make the maximum or average pooling over `rank` spatial axes."""
+
+    def Pooling(
+        x: Dims,
+        *,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat = "channels_last",
+    ) -> Built:
+        """Keep one value of each window."""
+        space, channels = split(x, rank, data_format)
+        size = spread(pool_size, rank, "pool_size")
+        space = slide(space, size, size if strides is None else strides, padding)
+        return Built(join(space, channels, data_format), [])
+
+    return Pooling
+
+
+def global_pooling(rank: int) -> Callable[..., Built]:
+    """Make the maximum or average over all of `rank` spatial axes."""
+
+    def GlobalPooling(
+        x: Dims, *, data_format: DataFormat = "channels_last", keepdims: bool = False
+    ) -> Built:
+        """Keep one value of each channel."""
+        _, channels = split(x, rank, data_format)
+        return Built(join((1,) * rank if keepdims else (), channels, data_format), [])
+
+    return GlobalPooling
+
+
+def ZeroPadding2D(
+    x: Dims,
+    *,
+    padding: Margins = 1,
+    data_format: DataFormat = "channels_last",
+) -> Built:
+    """Add rows and columns of zeros."""
+    space, channels = split(x, 2, data_format)
+    padded = tuple(
+        None if n is None else n + sum(side) for n, side in zip(space, margins(padding, 2), strict=True)
+    )
+    return Built(join(padded, channels, data_format), [])
+
+
+def known(x: Dims, axis: int) -> int:
+    """Return the size of an axis that weights depend on."""
+    if not x:
+        raise LayerError("expected an input with at least one axis, found a scalar")
+    size = x[axis]
+    if size is None:
+        raise LayerError(f"weights depend on the size of axis {axis} of {shown(x)}, which is null")
+    return size
+
+
+def feature_axis(x: Dims, axis: int) -> int:
+    """Turn Keras's axis, which counts the batch axis, into an index of `x`."""
+    index = axis - 1 if axis > 0 else len(x) + axis
+    if axis == 0 or not 0 <= index < len(x):
+        raise LayerError(f"axis {axis} is not an axis of an input of shape {shown(x)}", "axis")
+    return index
+
+
+def spread(size: int | tuple[int, ...], rank: int, key: str | None) -> tuple[int, ...]:
+    """Turn one size, or one per axis, into one per axis."""
+    sizes = (size,) * rank if isinstance(size, int) else size
+    if key is not None and len(sizes) != rank:
+        raise LayerError(f"expected one size or {rank}, found {shown(sizes)}", key)
+    return sizes
+
+
+def margins(padding: Margins, rank: int) -> list[tuple[int, int]]:
+    """Turn one margin, one per axis, or a pair per axis into a pair per axis."""
+    per_axis = (padding,) * rank if isinstance(padding, int) else padding
+    pairs = [(each, each) if isinstance(each, int) else each for each in per_axis]
+    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+        raise LayerError(
+            f"expected one size, {rank} sizes or {rank} pairs of sizes, found {shown(padding)}",
+            "padding",
+        )
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int]:
+    """Part an input into its spatial axes and its number of channels."""
+    if len(x) != rank + 1:
+        raise LayerError(
+            f"expected an input of {rank} spatial axes and channels, found shape {shown(x)}"
+        )
+    if data_format == "channels_first":
+        return x[1:], known(x, 0)
+    return x[:-1], known(x, -1)
+
+
+def join(space: Dims, channels: int, data_format: DataFormat) -> Dims:
+    """Put spatial axes and channels together again."""
+    return (channels, *space) if data_format == "channels_first" else (*space, channels)
+
+
+def slide(
+    space: Dims,
+    size: tuple[int, ...],
+    strides: int | tuple[int, ...],
+    padding: str,
+    dilation_rate: int | tuple[int, ...] = 1,
+) -> Dims:
+    """Count the positions of a window along each spatial axis."""
+    rank = len(space)
+    steps = spread(strides, rank, "strides")
+    rates = spread(dilation_rate, rank, "dilation_rate")
+    if max(steps) > 1 and max(rates) > 1:
+        raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
+    positions: list[int | None] = []
+    for n, width, step, rate in zip(space, size, steps, rates, strict=True):
+        if n is None:
+            positions.append(None)
+            continue
+        free = n - (rate * (width - 1) + 1) if padding == "valid" else n - 1
+        if free < 0:
+            raise LayerError(
+                f"a window of {shown(size)} with dilation {shown(rates)} is larger than the "
+                f"input's {shown(space)}"
+            )
+        positions.append(free // step + 1)
+    return tuple(positions)
+
+
+LAYERS: dict[str, Callable[..., Built]] = {
+    "Activation": Activation,
+    "AveragePooling1D": pooling(1),
+    "AveragePooling2D": pooling(2),
+    "AveragePooling3D": pooling(3),
+    "BatchNormalization": BatchNormalization,
+    "Conv1D": convolution(1),
+    "Conv2D": convolution(2),
+    "Conv3D": convolution(3),
+    "Dense": Dense,
+    "DepthwiseConv2D": DepthwiseConv2D,
+    "Dropout": Dropout,
+    "Embedding": Embedding,
+    "Flatten": Flatten,
+    "GlobalAveragePooling1D": global_pooling(1),
+    "GlobalAveragePooling2D": global_pooling(2),
+    "GlobalAveragePooling3D": global_pooling(3),
+    "GlobalMaxPooling1D": global_pooling(1),
+    "GlobalMaxPooling2D": global_pooling(2),
+    "GlobalMaxPooling3D": global_pooling(3),
+    "LayerNormalization": LayerNormalization,
+    "MaxPooling1D": pooling(1),
+    "MaxPooling2D": pooling(2),
+    "MaxPooling3D": pooling(3),
+    "MultiHeadAttention": MultiHeadAttention,
+    "ReLU": ReLU,
+    "Reshape": Reshape,
+    "Softmax": Softmax,
+    "ZeroPadding2D": ZeroPadding2D,
+}

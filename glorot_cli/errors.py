@@ -1,0 +1,79 @@
+"""The errors that a user can cause, and how they say where."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+KeyPath = tuple[str | int, ...]
+
+
+class GlorotError(Exception):
+    """Report a mistake in the usage, the spec or a file as one line."""
+
+
+class SpecError(GlorotError):
+    """Report a mistake in a spec.
+
+    `path` leads to the offending value (or to its key, with `at_key`); `where` is the position
+    `file:line:column`, filled in by the source that the spec was read from.
+    """
+
+    def __init__(self, message: str, path: KeyPath = (), *, at_key: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.at_key = at_key
+        self.where = ""
+
+    def __str__(self) -> str:
+        parts = (self.where, dotted(self.path), self.message)
+        return printable(": ".join(part for part in parts if part))
+
+
+class FormatError(GlorotError):
+    """Report a weight file that cannot be read or written."""
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as `layers[1].units`."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
+
+
+def printable(text: str) -> str:
+    """Escape whatever could move a terminal's cursor, change its colours or break the line."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Quote a found value, cut to a length that fits on a line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(item, limit) for item in value[:10]) + "]"
+        text = text if len(value) <= 10 else f"a list of {len(value)} items"
+    elif isinstance(value, int) and value.bit_length() > 200:
+        return "an integer of over 60 digits"
+    else:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def suggestion(word: str, known: Iterable[str], *, listed: int = 40) -> str:
+    """Name the known word nearest to `word`, or else the known ones."""
+    words = sorted(known)
+    by_fold = {known_word.lower(): known_word for known_word in words}
+    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {by_fold[near[0]]!r}?"
+    return "known: " + ", ".join(words[:listed]) + (", ..." if len(words) > listed else "")

@@ -1,0 +1,111 @@
+"""HDF5: contiguous datasets, allocated early, so that their offsets are known before the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.base import Extent
+from glorot_cli.plan import Plan, PlannedTensor
+
+# A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
+LARGEST_ATTRIBUTE = 64512
+
+
+def lay_out_keras(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+    """Lay out `layers/<class>/vars/<i>`, which Keras 3 reads from `.weights.h5`."""
+    groups = []
+    for tensor in plan.tensors:
+        if tensor.group is None:
+            raise FormatError(
+                f"Keras's .weights.h5 holds layers only, and {shown(tensor.name)} is a raw tensor; "
+                "write .h5 or .safetensors instead"
+            )
+        groups.append(tensor.group)
+    return _write(plan, groups, provenance, path, {})
+
+
+def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+    """Lay out a dataset for each tensor at its name.
+
+    Layers get the attributes by which Keras's `load_weights` reads its older layout.
+    """
+    layers: dict[str, list[PlannedTensor]] = {}
+    for tensor in plan.tensors:
+        if tensor.layer is not None:
+            layers.setdefault(tensor.layer, []).append(tensor)
+    attributes: dict[str, tuple[str, list[str]]] = {}
+    if layers:
+        attributes[""] = ("layer_names", list(layers))
+    for layer, tensors in layers.items():
+        # Keras keeps what is trained before what is not.
+        ordered = sorted(tensors, key=lambda tensor: not tensor.trainable)
+        names = [tensor.name.removeprefix(f"{layer}/") for tensor in ordered]
+        attributes[layer] = ("weight_names", names)
+    return _write(plan, [t.name for t in plan.tensors], provenance, path, attributes)
+
+
+def _write(
+    plan: Plan,
+    names: list[str],
+    provenance: str,
+    path: Path,
+    attributes: dict[str, tuple[str, list[str]]],
+) -> list[Extent]:
+    import h5py
+
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    creation.set_obj_track_times(False)
+    extents = []
+    # Our own lock is on the file already.
+    with h5py.File(path, "w", locking=False) as file:
+        groups: dict[str, Any] = {"": file["/"].id}
+        file.attrs["glorot"] = provenance
+        for index, (name, tensor) in enumerate(zip(names, plan.tensors, strict=True)):
+            parent, _, leaf = name.rpartition("/")
+            try:
+                dataset = h5py.h5d.create(
+                    _group(groups, parent),
+                    leaf.encode(),
+                    h5py.h5t.py_create(numpy_dtype(tensor.dtype)),
+                    h5py.h5s.create_simple(tensor.shape) if tensor.shape
+                    else h5py.h5s.create(h5py.h5s.SCALAR),
+                    creation,
+                )
+            except ValueError:
+                raise FormatError(
+                    f"in HDF5 {shown(name)} would be a dataset and a group; rename a tensor"
+                ) from None
+            extents.append(Extent(index, path, dataset.get_offset()))
+        for group, (attribute, values) in attributes.items():
+            _write_names(groups[group], attribute, values)
+    return extents
+
+
+def _group(groups: dict[str, Any], name: str) -> Any:
+    import h5py
+
+    if name not in groups:
+        parent, _, leaf = name.rpartition("/")
+        groups[name] = h5py.h5g.create(_group(groups, parent), leaf.encode())
+    return groups[name]
+
+
+def _write_names(group: Any, attribute: str, values: list[str]) -> None:
+    import h5py
+
+    data = np.array([value.encode() for value in values])
+    parts = [data]
+    while any(part.nbytes > LARGEST_ATTRIBUTE for part in parts):
+        parts = np.array_split(data, len(parts) + 1)
+    for index, part in enumerate(parts):
+        name = attribute if len(parts) == 1 else f"{attribute}{index}"
+        space = h5py.h5s.create_simple(part.shape)
+        h5py.h5a.create(group, name.encode(), h5py.h5t.py_create(part.dtype), space).write(part)

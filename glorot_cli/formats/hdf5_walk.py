@@ -1,0 +1,145 @@
+"""Reading HDF5 by a walk over hard links only, so that no file but the named one is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.fans import Shape
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+DEEPEST = 64
+MOST_OBJECTS = 1_000_000
+LARGEST_CHUNK = 256 << 20
+# Deflate cannot shrink anything more than this.
+LARGEST_RATIO = 1032
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def read_headers(path: Path) -> StoredFile:
+    """Read the names, shapes, dtypes and places of all datasets.
+
+    Raises:
+        FormatError: if the file is damaged, or holds what would lead to other files.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            root = file["/"].id
+            layout = "keras" if root.links.exists(b"layers") else "h5"
+            tensors = [_stored(path, name, dataset) for name, dataset in _datasets(path, root)]
+            return StoredFile(path, layout, _provenance(file), tensors)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise FormatError(f"{path}: HDF5 cannot read it: {error}") from None
+
+
+def _provenance(file: Any) -> Any:
+    return file.attrs["glorot"] if "glorot" in file.attrs else None
+
+
+def _datasets(path: Path, root: Any) -> Iterator[tuple[str, Any]]:
+    """Walk depth first, each object once by its address, links in order of their names."""
+    import h5py
+
+    seen: set[int] = set()
+    stack: list[tuple[str, Any]] = [("", root)]
+    while stack:
+        name, item = stack.pop()
+        address = h5py.h5o.get_info(item).addr
+        if address in seen:
+            continue
+        seen.add(address)
+        if len(seen) > MOST_OBJECTS:
+            raise FormatError(f"{path}: expected at most {MOST_OBJECTS} objects")
+        if isinstance(item, h5py.h5d.DatasetID):
+            yield name, item
+        elif isinstance(item, h5py.h5g.GroupID):
+            if name.count("/") > DEEPEST:
+                raise FormatError(f"{path}: expected at most {DEEPEST} levels of groups")
+            links: list[bytes] = []
+            item.links.iterate(links.append)
+            for link in sorted(links, reverse=True):
+                inner = f"{name}/{link.decode('utf-8', 'backslashreplace')}".lstrip("/")
+                if item.links.get_info(link).type != h5py.h5l.TYPE_HARD:
+                    raise FormatError(f"{path}: {shown(inner)} is a link, which is not followed")
+                stack.append((inner, h5py.h5o.open(item, link)))
+
+
+def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
+    import h5py
+
+    creation = dataset.get_create_plist()
+    if creation.get_layout() == h5py.h5d.VIRTUAL or creation.get_external_count():
+        raise FormatError(
+            f"{path}: {shown(name)} keeps its data in other files, which are not read"
+        )
+    dtype = dataset.dtype
+    nbytes = math.prod(dataset.shape) * dtype.itemsize
+    stored = dataset.get_storage_size()
+    offset = dataset.get_offset()
+    slabs = None
+    if dtype.kind not in "biuf" or (nbytes and offset is None):
+        if nbytes > LARGEST_RATIO * max(stored, 1):
+            raise FormatError(
+                f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored"
+            )
+        slabs = _Slabs(path, name)
+        offset = None
+    elif nbytes != stored:
+        raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
+    order = ">" if dtype.byteorder == ">" else "<"
+    return StoredTensor(name, dataset.shape, _dtype_name(dataset), offset, nbytes, order, None, slabs)
+
+
+def _dtype_name(dataset: Any) -> str:
+    dtype: np.dtype[Any] = dataset.dtype
+    return dtype.name if dtype.kind in "biuf" else str(dtype)
+
+
+class _Slabs:
+    """Read a chunked or compressed dataset in C order, in blocks that fit in memory."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+
+    def __call__(self) -> Iterator[Array]:
+        import h5py
+
+        with h5py.File(self._path, "r", locking=False) as file:
+            dataset = file[self._name]
+            if dataset.dtype.kind not in "biuf":
+                raise FormatError(
+                    f"{self._path}: {shown(self._name)}: cannot read elements of "
+                    f"dtype {dataset.dtype}"
+                )
+            chunk = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
+            if chunk > LARGEST_CHUNK:
+                raise FormatError(
+                    f"{self._path}: {shown(self._name)}: expected chunks of at most "
+                    f"{LARGEST_CHUNK >> 20} MiB"
+                )
+            for index in _slab_indices(dataset.shape, dataset.dtype.itemsize):
+                yield np.ascontiguousarray(dataset[index]).ravel()
+
+
+def _slab_indices(shape: Shape, itemsize: int) -> Iterator[tuple[int | slice, ...]]:
+    """Cut a shape into runs along one axis that hold a block at most, in C order."""
+    axis = 0
+    while axis < len(shape) - 1 and math.prod(shape[axis + 1 :]) * itemsize > BLOCK_BYTES:
+        axis += 1
+    if not shape:
+        yield ()
+        return
+    step = max(1, BLOCK_BYTES // (math.prod(shape[axis + 1 :]) * itemsize))
+    for outer in np.ndindex(shape[:axis]):
+        for start in range(0, shape[axis], step):
+            yield (*outer, slice(start, start + step))

@@ -1,0 +1,133 @@
+"""NumPy's .npy: one tensor in a file, or a folder of them with a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.fans import Shape
+from glorot_cli.formats.base import MANIFEST, Extent
+from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.plan import Plan
+
+MAGIC = b"\x93NUMPY"
+LARGEST_MANIFEST = 256 << 20
+
+
+def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+    """Write the header of the plan's only tensor, with the bytes of `np.save`."""
+    if len(plan.tensors) != 1:
+        raise FormatError(
+            f"a .npy file holds one tensor, the plan has {len(plan.tensors)}; "
+            "end the output's name in / for a folder of .npy, or choose .safetensors or .h5"
+        )
+    return [Extent(0, path, _write_header(path, plan.tensors[0].shape, plan.tensors[0].dtype))]
+
+
+def lay_out_folder(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+    """Write a header for each tensor at `name.npy`, and the manifest."""
+    extents, manifest = [], {}
+    for index, tensor in enumerate(plan.tensors):
+        relative = f"{tensor.name}.npy"
+        file = path / relative
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            offset = _write_header(file, tensor.shape, tensor.dtype)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            raise FormatError(f"{shown(tensor.name)} is a tensor and a folder of others") from None
+        except OSError as error:
+            raise FormatError(
+                f"cannot name a file after the tensor {shown(tensor.name)}: {error.strerror}"
+            ) from None
+        extents.append(Extent(index, file, offset))
+        manifest[tensor.name] = {
+            "dtype": tensor.dtype,
+            "file": relative,
+            "shape": list(tensor.shape),
+        }
+    text = {"glorot": json.loads(provenance), "tensors": manifest}
+    with (path / MANIFEST).open("w", encoding="utf-8") as out:
+        json.dump(text, out, ensure_ascii=False, indent=1, sort_keys=True)
+        out.write("\n")
+    return extents
+
+
+def _write_header(path: Path, shape: Shape, dtype: str) -> int:
+    header = io.BytesIO()
+    description: dict[str, Any] = {
+        "descr": np.lib.format.dtype_to_descr(numpy_dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(header, description)
+    path.write_bytes(header.getvalue())
+    return len(header.getvalue())
+
+
+def read_headers(path: Path) -> StoredFile:
+    """Read one file's header.
+
+    Raises:
+        FormatError: if it is not a plain array.
+    """
+    return StoredFile(path, "npy", None, [_stored(path.stem, path)])
+
+
+def read_folder(path: Path) -> StoredFile:
+    """Read the manifest of a folder and the header of each file that it lists.
+
+    Raises:
+        FormatError: if the manifest or a file is not as it should be.
+    """
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise FormatError(f"{path} is a folder without a {MANIFEST}")
+    if manifest.stat().st_size > LARGEST_MANIFEST:
+        raise FormatError(f"{manifest}: expected at most {LARGEST_MANIFEST >> 20} MiB")
+    try:
+        data = json.loads(manifest.read_bytes())
+        files = {name: entry["file"] for name, entry in data["tensors"].items()}
+        provenance = json.dumps(data["glorot"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise FormatError(f"{manifest}: expected a manifest of glorot's") from None
+    root = path.resolve()
+    tensors = []
+    for name, relative in files.items():
+        file = (path / str(relative)).resolve()
+        if not file.is_relative_to(root):
+            raise FormatError(f"{manifest}: {shown(relative)} lies outside the folder")
+        tensors.append(_stored(name, file))
+    return StoredFile(path, "npy-folder", provenance, tensors)
+
+
+def _stored(name: str, path: Path) -> StoredTensor:
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran_order, dtype = read(file)
+            offset = file.tell()
+            size = file.seek(0, 2)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError) as error:
+        raise FormatError(f"{path}: not a .npy file: {error}") from None
+    nbytes = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or dtype.kind not in "biuf" or (fortran_order and len(shape) > 1):
+        raise FormatError(f"{path}: expected numbers in C order, found dtype {dtype}")
+    if nbytes != size - offset:
+        raise FormatError(
+            f"{path}: the header speaks of {nbytes} bytes, the file has {size - offset}"
+        )
+    order = ">" if dtype.byteorder == ">" else "<"
+    return StoredTensor(name, shape, dtype.name, offset, nbytes, order, path)

@@ -1,0 +1,34 @@
+"""Opening a weight file that anyone wrote: what it is, by its first bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from glorot_cli.errors import FormatError
+from glorot_cli.formats import hdf5_walk, npy, safetensors
+from glorot_cli.formats.stored import StoredFile
+
+
+def read_headers(path: str | os.PathLike[str]) -> StoredFile:
+    """Read the headers of a weight file or of a folder of .npy.
+
+    Raises:
+        FormatError: if it is none, or breaks its format's rules.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return npy.read_folder(path)
+        if not path.is_file():
+            problem = "it is not a regular file" if path.exists() else "there is no such file"
+            raise FormatError(f"cannot read {path}: {problem}")
+        with path.open("rb") as file:
+            magic = file.read(8)
+        if magic == hdf5_walk.MAGIC:
+            return hdf5_walk.read_headers(path)
+        if magic[:6] == npy.MAGIC:
+            return npy.read_headers(path)
+        return safetensors.read_headers(path)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,118 @@
+"""The safetensors layout: a length, a JSON header, then the tensors without gaps."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.base import Extent
+from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.plan import Plan
+
+LARGEST_HEADER = 100_000_000
+MOST_TENSORS = 1_000_000
+
+# In the library's order: it sorts by dtype, descending, and then by name. Item sizes in bits.
+_BITS = {
+    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
+    "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
+}  # fmt: skip
+_RANK = {code: rank for rank, code in enumerate(_BITS)}
+_CODES = {"float32": "F32", "float64": "F64"}
+_NAMES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16",
+    "BF16": "bfloat16", "I32": "int32", "U32": "uint32", "F32": "float32", "F64": "float64",
+    "I64": "int64", "U64": "uint64",
+}  # fmt: skip
+
+
+def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+    """Write the header, with the bytes that the library would write, and place the tensors."""
+    order = sorted(
+        range(len(plan.tensors)),
+        key=lambda i: (-_RANK[_CODES[plan.tensors[i].dtype]], plan.tensors[i].name.encode()),
+    )
+    header: dict[str, Any] = {"__metadata__": {"glorot": provenance}}
+    offset = 0
+    places = []
+    for index in order:
+        tensor = plan.tensors[index]
+        end = offset + tensor.nbytes
+        header[tensor.name] = {
+            "dtype": _CODES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
+        places.append((index, offset))
+        offset = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > LARGEST_HEADER:
+        raise FormatError(f"{len(places)} tensors need a header over safetensors' limit of 100 MB")
+    with path.open("r+b") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+    return [Extent(index, path, 8 + len(text) + offset) for index, offset in places]
+
+
+def read_headers(path: Path) -> StoredFile:
+    """Read names, shapes, dtypes and offsets.
+
+    Raises:
+        FormatError: if the header breaks the format's rules.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, LARGEST_HEADER):
+            raise FormatError(
+                f"{path}: expected a weight file, found neither HDF5 nor .npy nor a safetensors "
+                f"header (its length reads {length}, in a file of {size} bytes)"
+            )
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError):
+            raise FormatError(f"{path}: expected a JSON header of safetensors") from None
+    if not isinstance(header, dict) or len(header) > MOST_TENSORS:
+        raise FormatError(f"{path}: expected a JSON object of at most {MOST_TENSORS} tensors")
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict):
+        raise FormatError(f"{path}: expected __metadata__ to be an object")
+    tensors = sorted(
+        (_stored(name, entry, path, 8 + length) for name, entry in header.items()),
+        key=lambda tensor: tensor.offset or 0,
+    )
+    _check_cover(path, tensors, 8 + length, size)
+    return StoredFile(path, "safetensors", metadata.get("glorot"), tensors)
+
+
+def _stored(name: str, entry: Any, path: Path, start: int) -> StoredTensor:
+    try:
+        code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        numbers = [*shape, begin, end]
+        if code not in _BITS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+            raise ValueError
+        elements = math.prod(shape)
+        if elements * _BITS[code] != (end - begin) * 8:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise FormatError(
+            f"{path}: tensor {shown(name)}: expected a known dtype, a shape, and offsets that fit it"
+        ) from None
+    return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)
+
+
+def _check_cover(path: Path, tensors: list[StoredTensor], start: int, size: int) -> None:
+    for tensor in tensors:
+        if tensor.offset != start:
+            raise FormatError(f"{path}: tensor {shown(tensor.name)}: a gap or an overlap before it")
+        start += tensor.nbytes
+    if start != size:
+        raise FormatError(
+            f"{path}: the header speaks of {start} bytes, the file has {size}; is it cut short?"
+        )
+
+

@@ -1,0 +1,72 @@
+"""What a weight file's headers say, in every format, and how its bytes are read in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.fans import Shape
+
+BLOCK_BYTES = 1 << 21
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Describe a tensor in a file.
+
+    Its bytes are contiguous at `offset`, unless `slabs` yields them (chunked or compressed HDF5).
+    `path` is set where it is not the file that lists the tensor.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    offset: int | None
+    nbytes: int
+    byte_order: str = "<"
+    path: Path | None = None
+    slabs: Callable[[], Iterator[Array]] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Hold a file's headers: its format, the text of its provenance, and its tensors."""
+
+    path: Path
+    format: str
+    provenance: Any
+    tensors: list[StoredTensor]
+
+
+def block_count(tensor: StoredTensor) -> int:
+    """Count the blocks that a contiguous tensor is read in."""
+    return -(-tensor.nbytes // BLOCK_BYTES)
+
+
+def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array) -> Array:
+    """Read one block of a contiguous tensor into the start of a byte buffer, as a flat array.
+
+    Raises:
+        FormatError: if NumPy has no such dtype, or the file ends early.
+    """
+    try:
+        dtype = np.dtype(tensor.dtype).newbyteorder(tensor.byte_order)  # type: ignore[arg-type]
+    except TypeError:
+        raise FormatError(
+            f"{file.path}: {shown(tensor.name)}: cannot read elements of dtype {tensor.dtype}"
+        ) from None
+    assert tensor.offset is not None
+    start = index * BLOCK_BYTES
+    block = buffer[: min(BLOCK_BYTES, tensor.nbytes - start)]
+    with (tensor.path or file.path).open("rb", buffering=0) as raw:
+        raw.seek(tensor.offset + start)
+        if raw.readinto(memoryview(block)) != block.size:
+            raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
+    return block.view(dtype)

@@ -1,0 +1,99 @@
+"""Range, mean and spread of an array, taken block by block and merged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Hold the sums of a block about a centre, which is the same for all blocks of a tensor."""
+
+    count: int
+    minimum: float
+    maximum: float
+    centre: float
+    total: float
+    squares: float
+
+    @classmethod
+    def of(cls, block: Array, centre: float, scratch: Array | None = None) -> Moments:
+        """Take the moments of a flat, non-empty array of floats.
+
+        `centre` near the mean keeps digits; `scratch`, as long as the block, spares an allocation.
+        """
+        low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
+        if low == high:
+            offset = low - centre
+            return cls(block.size, low, high, centre, block.size * offset, block.size * offset**2)
+        if centre != 0.0:
+            block = np.subtract(
+                block,
+                block.dtype.type(centre),
+                out=None if scratch is None else scratch[: block.size],
+            )
+        total = float(np.dot(block, _ones(block)))
+        return cls(block.size, low, high, centre, total, float(np.dot(block, block)))
+
+    def merged(self, other: Moments) -> Moments:
+        """Join the moments of two blocks."""
+        return Moments(
+            self.count + other.count,
+            _extreme(self.minimum, other.minimum, self.minimum < other.minimum),
+            _extreme(self.maximum, other.maximum, self.maximum > other.maximum),
+            self.centre,
+            self.total + other.total,
+            self.squares + other.squares,
+        )
+
+    @property
+    def mean(self) -> float:
+        """The mean, rounded to a hundred-thousandth of the spread, below which sums are noise."""
+        mean = self.centre + self.total / self.count
+        if self.minimum == self.maximum:
+            return self.minimum
+        spread = self._std
+        if not (math.isfinite(mean) and math.isfinite(spread)) or spread == 0.0:
+            return mean
+        return round(mean, 5 - math.floor(math.log10(spread)))
+
+    @property
+    def std(self) -> float:
+        """The standard deviation to four significant digits."""
+        return significant(self._std)
+
+    @property
+    def _std(self) -> float:
+        if self.minimum == self.maximum:
+            return 0.0
+        offset = self.total / self.count
+        variance = self.squares / self.count - offset * offset
+        return math.sqrt(variance) if variance > 0.0 else variance * 0.0
+
+
+def _extreme(mine: float, other: float, mine_is_beyond: bool) -> float:
+    """Choose between two extremes, keeping a NaN wherever it stands."""
+    return mine if mine_is_beyond or math.isnan(mine) else other
+
+
+_ONES: dict[str, Array] = {}
+
+
+def _ones(block: Array) -> Array:
+    ones = _ONES.get(block.dtype.str)
+    if ones is None or ones.size < block.size:
+        ones = _ONES[block.dtype.str] = np.ones(block.size, block.dtype)
+    return ones[: block.size]
+
+
+def significant(number: float, digits: int = 4) -> float:
+    """Round to significant digits."""
+    if number == 0.0 or not math.isfinite(number):
+        return number
+    return float(f"{number:.{digits - 1}e}")
