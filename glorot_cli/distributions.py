@@ -1,4 +1,4 @@
-"""The laws that elements are drawn from: what an initialiser comes to once fans and arguments are known."""
+"""The laws of a tensor's elements, which an initialiser comes to once its fans are known."""
 
 from __future__ import annotations
 

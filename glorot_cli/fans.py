@@ -1,4 +1,4 @@
-"""Axis roles, the fans of a kernel by each framework's rule, and the scales that follow from them."""
+"""Axis roles, the fans of a kernel by each framework's rule, and the limits that follow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def check_axes(axes: str, shape: Shape, fused: int = 1) -> None:
             raise ValueError(f"fused needs exactly one O axis, found {axes!r}")
         size = shape[axes.index("O")]
         if size % fused:
-            raise ValueError(f"the O axis of size {size} does not divide into {fused} equal kernels")
+            raise ValueError(
+                f"the O axis of size {size} does not divide into {fused} equal kernels"
+            )
 
 
 def exact_fans(shape: Shape, axes: str | None, fused: int = 1) -> Fans:
@@ -78,7 +80,7 @@ def keras_fans(shape: Shape) -> Fans:
 
 
 def _keras(shape: Shape, axes: str | None, fused: int) -> Fans:
-    # Since 3.15 Keras's einsum layers (attention) pass their input and output axes to the initialiser.
+    # Since 3.15 Keras's einsum layers (attention) tell the initialiser their axes.
     if axes is not None and len(axes) > 2 and set(axes) == {"I", "O"}:
         return exact_fans(shape, axes)
     return keras_fans(shape)

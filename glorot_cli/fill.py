@@ -83,9 +83,7 @@ def _lay_out(chosen: Format, plan: Plan, path: Path) -> list[Extent]:
 
 
 def _drawer(tensor: PlannedTensor) -> aes_ctr.Draw:
-    return aes_ctr.drawer(
-        tensor.distribution, tensor.shape, tensor.seed, tensor.name, tensor.dtype
-    )
+    return aes_ctr.drawer(tensor.distribution, tensor.shape, tensor.seed, tensor.name, tensor.dtype)
 
 
 class _Piece(NamedTuple):
@@ -93,7 +91,7 @@ class _Piece(NamedTuple):
 
     tensor: int
     first: int
-    count: int
+    elements: int
     at: int
 
 
@@ -191,14 +189,14 @@ class _Engine:
     def _draw(self, piece: _Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
-        out = buffer[piece.at : piece.at + piece.count * dtype.itemsize].view(dtype)
+        out = buffer[piece.at : piece.at + piece.elements * dtype.itemsize].view(dtype)
         _drawer(tensor)(piece.first, out)
         centre = tensor.distribution.mean(tensor.shape)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(dtype))
 
 
 def _write_all(descriptor: int, data: Array, offset: int) -> None:
-    view = memoryview(data)
+    view = data.data
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected, make_plan
 from glorot_cli.spec import load_spec
 
-# How a kernel's axes are ordered where nobody says: by the framework that most often writes such files.
+# Whose order of axes to suppose where nobody says: most such files are that framework's.
 _USUAL_RULE: dict[str, FanRule] = {
     "safetensors": "torch",
     "keras": "keras",
@@ -164,12 +164,12 @@ def _all_moments(
 ) -> list[Moments | None]:
     local = threading.local()
 
-    def moments_of(task: tuple[StoredTensor, int]) -> Moments | None:
+    def moments_of(task: tuple[StoredTensor, int]) -> Moments:
         tensor, index = task
         if not hasattr(local, "buffer"):
             local.buffer = np.empty(BLOCK_BYTES, np.uint8)
         if tensor.slabs is not None:
-            return functools.reduce(Moments.merged, map(_moments, tensor.slabs()))
+            return _merged(map(_moments, tensor.slabs()))
         return _moments(read_block(file, tensor, index, local.buffer))
 
     readable = [tensor.nbytes > 0 and _is_float(tensor) for tensor, _ in chosen]
@@ -182,14 +182,15 @@ def _all_moments(
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         found = pool.map(moments_of, tasks)
         return [
-            functools.reduce(
-                Moments.merged,
-                (next(found) for _ in range(1 if t.slabs is not None else block_count(t))),
-            )
+            _merged(next(found) for _ in range(1 if t.slabs is not None else block_count(t)))
             if numbers
             else None
             for (t, _), numbers in zip(chosen, readable, strict=True)
         ]
+
+
+def _merged(parts: Iterable[Moments]) -> Moments:
+    return functools.reduce(Moments.merged, parts)
 
 
 def _is_float(tensor: StoredTensor) -> bool:
@@ -200,5 +201,3 @@ def _moments(block: np.ndarray[Any, np.dtype[Any]]) -> Moments:
     if block.dtype.itemsize == 2:
         block = block.astype(np.float32)
     return Moments.of(np.asarray(block, block.dtype.newbyteorder("=")), 0.0)
-
-

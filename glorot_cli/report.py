@@ -16,7 +16,7 @@ from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
-    from glorot_cli.inspection import Inspection, InspectedTensor
+    from glorot_cli.inspection import InspectedTensor, Inspection
 
 Document = dict[str, Any]
 Row = list[str]
@@ -129,10 +129,10 @@ _PLAN_COLUMNS: list[Column] = [
     ("limit", True, lambda t, m: _number(getattr(t.distribution, "limit", None))),
 ]
 _DRAWN_COLUMNS: list[Column] = [
-    ("min", True, lambda t, m: _number(m and m.minimum)),
-    ("max", True, lambda t, m: _number(m and m.maximum)),
-    ("mean", True, lambda t, m: _number(m and m.mean)),
-    ("std", True, lambda t, m: _number(m and m.std)),
+    ("min", True, lambda t, m: _number(m.minimum if m else None)),
+    ("max", True, lambda t, m: _number(m.maximum if m else None)),
+    ("mean", True, lambda t, m: _number(m.mean if m else None)),
+    ("std", True, lambda t, m: _number(m.std if m else None)),
 ]
 _EXPECTED_COLUMNS: list[Column] = [
     ("expected std", True, lambda t, m: _number(t.distribution.std(t.shape))),
@@ -279,5 +279,3 @@ def _rich_bar(total: int) -> tuple[Any, Any]:
     )
     bar.start()
     return bar, bar.add_task("", total=total)
-
-

@@ -1,4 +1,4 @@
-"""The Keras dialect: how layers are named, how shapes flow through them, where Keras stores them."""
+"""The Keras dialect: how layers are named, how shapes flow, and where Keras stores weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from glorot_cli.dialects.keras_layers import LAYERS
 from glorot_cli.dialects.layer import Built, LayerEntry, LayerError, PlacedLayer
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 
-# Keras's other layers with weights: known by name, so that the error can say more than "unknown".
-PLANNED_LAYERS = frozenset(
-    """AdditiveAttention Attention Bidirectional Conv1DTranspose Conv2DTranspose Conv3DTranspose
-    ConvLSTM1D ConvLSTM2D ConvLSTM3D DepthwiseConv1D EinsumDense GRU GRUCell GroupNormalization
-    GroupQueryAttention LSTM LSTMCell PReLU RMSNormalization SeparableConv1D SeparableConv2D
-    Sequential SimpleRNN SimpleRNNCell SpectralNormalization TimeDistributed""".split()
-)
+# Keras's other layers with weights, so that the error can say more than "unknown".
+LATER_LAYERS = (
+    "AdditiveAttention", "Attention", "Bidirectional", "Conv1DTranspose", "Conv2DTranspose",
+    "Conv3DTranspose", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "DepthwiseConv1D", "EinsumDense",
+    "GRU", "GRUCell", "GroupNormalization", "GroupQueryAttention", "LSTM", "LSTMCell", "PReLU",
+    "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "Sequential", "SimpleRNN",
+    "SimpleRNNCell", "SpectralNormalization", "TimeDistributed",
+)  # fmt: skip
 
 
 def snake_case(name: str) -> str:
@@ -81,7 +82,7 @@ def _build(entry: LayerEntry, x: Dims, path: KeyPath) -> Built:
 def _known_type(name: str, path: KeyPath) -> str:
     if name in LAYERS:
         return name
-    if name in PLANNED_LAYERS:
+    if name in LATER_LAYERS:
         message = f"{name} is not supported yet; write its weights under tensors, with their axes"
     else:
         message = f"unknown layer type {shown(name)}; {suggestion(name, LAYERS)}"

@@ -14,7 +14,6 @@ from glorot_cli.arguments import (
     Axes,
     Dims,
     Init,
-    InitializerChoice,
     Margins,
     Number,
     Seed,
@@ -22,9 +21,18 @@ from glorot_cli.arguments import (
     Sizes,
 )
 from glorot_cli.dialects.layer import Built, LayerError, Weight
+from glorot_cli.dialects.spatial import (
+    DataFormat,
+    feature_axis,
+    join,
+    known,
+    margins,
+    slide,
+    split,
+    spread,
+)
 from glorot_cli.errors import shown
 
-DataFormat = Literal["channels_last", "channels_first"]
 Padding = Literal["valid", "same"]
 ActivationName = Literal[
     "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu",
@@ -34,9 +42,6 @@ ActivationName = Literal[
     "threshold",
 ]  # fmt: skip
 
-GLOROT = InitializerChoice("glorot_uniform", "kernel_initializer")
-ZEROS = InitializerChoice("zeros", "bias_initializer")
-
 
 def Dense(
     x: Dims,
@@ -44,8 +49,8 @@ def Dense(
     units: Size,
     activation: ActivationName | None = None,
     use_bias: bool = True,
-    kernel_initializer: Init = GLOROT,
-    bias_initializer: Init = ZEROS,
+    kernel_initializer: Init = "glorot_uniform",
+    bias_initializer: Init = "zeros",
 ) -> Built:
     """Multiply by a kernel (in, units)."""
     inputs = known(x, -1)
@@ -60,7 +65,7 @@ def Embedding(
     *,
     input_dim: Size,
     output_dim: Size,
-    embeddings_initializer: Init = InitializerChoice("random_uniform", "embeddings_initializer"),
+    embeddings_initializer: Init = "random_uniform",
     mask_zero: bool = False,
 ) -> Built:
     """Look up rows of a table (vocabulary, dim)."""
@@ -83,8 +88,8 @@ def convolution(rank: int) -> Callable[..., Built]:
         groups: Size = 1,
         activation: ActivationName | None = None,
         use_bias: bool = True,
-        kernel_initializer: Init = GLOROT,
-        bias_initializer: Init = ZEROS,
+        kernel_initializer: Init = "glorot_uniform",
+        bias_initializer: Init = "zeros",
     ) -> Built:
         """Convolve with a kernel (*kernel_size, in / groups, filters)."""
         if padding == "causal" and rank > 1:
@@ -117,8 +122,8 @@ def DepthwiseConv2D(
     dilation_rate: Sizes = 1,
     activation: ActivationName | None = None,
     use_bias: bool = True,
-    depthwise_initializer: Init = InitializerChoice("glorot_uniform", "depthwise_initializer"),
-    bias_initializer: Init = ZEROS,
+    depthwise_initializer: Init = "glorot_uniform",
+    bias_initializer: Init = "zeros",
 ) -> Built:
     """Convolve each channel by itself with a kernel (h, w, in, multiplier)."""
     space, channels = split(x, 2, data_format)
@@ -139,10 +144,10 @@ def BatchNormalization(
     epsilon: Number = 0.001,
     center: bool = True,
     scale: bool = True,
-    beta_initializer: Init = InitializerChoice("zeros", "beta_initializer"),
-    gamma_initializer: Init = InitializerChoice("ones", "gamma_initializer"),
-    moving_mean_initializer: Init = InitializerChoice("zeros", "moving_mean_initializer"),
-    moving_variance_initializer: Init = InitializerChoice("ones", "moving_variance_initializer"),
+    beta_initializer: Init = "zeros",
+    gamma_initializer: Init = "ones",
+    moving_mean_initializer: Init = "zeros",
+    moving_variance_initializer: Init = "ones",
     synchronized: bool = False,
 ) -> Built:
     """Normalise over the batch, with moving statistics that are not trained."""
@@ -167,8 +172,8 @@ def LayerNormalization(
     epsilon: Number = 0.001,
     center: bool = True,
     scale: bool = True,
-    beta_initializer: Init = InitializerChoice("zeros", "beta_initializer"),
-    gamma_initializer: Init = InitializerChoice("ones", "gamma_initializer"),
+    beta_initializer: Init = "zeros",
+    gamma_initializer: Init = "ones",
 ) -> Built:
     """Normalise over the given axes of each sample."""
     axes = (axis,) if isinstance(axis, int) else sorted(axis)
@@ -193,11 +198,14 @@ def MultiHeadAttention(
     output_shape: Sizes | None = None,
     attention_axes: Axes | None = None,
     use_gate: bool = False,
-    kernel_initializer: Init = GLOROT,
-    bias_initializer: Init = ZEROS,
+    kernel_initializer: Init = "glorot_uniform",
+    bias_initializer: Init = "zeros",
     seed: Seed | None = None,
 ) -> Built:
-    """Attend from the input to itself: query, key and value (d, heads, key), output (heads, value, d)."""
+    """Attend from the input to itself.
+
+    Query and key kernels are (d, heads, key), value (d, heads, value), output (heads, value, d).
+    """
     if len(x) < 2:
         raise LayerError(f"MultiHeadAttention needs an input (steps, features), found {shown(x)}")
     inputs = known(x, -1)
@@ -215,12 +223,14 @@ def MultiHeadAttention(
             bias = (num_heads, size)
             weights.append(Weight(f"{name}/bias", bias, "OO", bias_initializer, owner=owner))
     name, owner = "attention_output", "output_dense"
-    kernel = (num_heads, value_dim, *outputs)
+    output_kernel = (num_heads, value_dim, *outputs)
     roles = "II" + "O" * len(outputs)
-    weights.append(Weight(f"{name}/kernel", kernel, roles, kernel_initializer, owner=owner))
+    weights.append(Weight(f"{name}/kernel", output_kernel, roles, kernel_initializer, owner=owner))
     if use_bias:
         roles_of_bias = "O" * len(outputs) if len(outputs) > 1 else None
-        weights.append(Weight(f"{name}/bias", outputs, roles_of_bias, bias_initializer, owner=owner))
+        weights.append(
+            Weight(f"{name}/bias", outputs, roles_of_bias, bias_initializer, owner=owner)
+        )
     return Built((*x[:-1], *outputs), weights)
 
 
@@ -319,91 +329,10 @@ def ZeroPadding2D(
     """Add rows and columns of zeros."""
     space, channels = split(x, 2, data_format)
     padded = tuple(
-        None if n is None else n + sum(side) for n, side in zip(space, margins(padding, 2), strict=True)
+        None if n is None else n + sum(side)
+        for n, side in zip(space, margins(padding, 2), strict=True)
     )
     return Built(join(padded, channels, data_format), [])
-
-
-def known(x: Dims, axis: int) -> int:
-    """Return the size of an axis that weights depend on."""
-    if not x:
-        raise LayerError("expected an input with at least one axis, found a scalar")
-    size = x[axis]
-    if size is None:
-        raise LayerError(f"weights depend on the size of axis {axis} of {shown(x)}, which is null")
-    return size
-
-
-def feature_axis(x: Dims, axis: int) -> int:
-    """Turn Keras's axis, which counts the batch axis, into an index of `x`."""
-    index = axis - 1 if axis > 0 else len(x) + axis
-    if axis == 0 or not 0 <= index < len(x):
-        raise LayerError(f"axis {axis} is not an axis of an input of shape {shown(x)}", "axis")
-    return index
-
-
-def spread(size: int | tuple[int, ...], rank: int, key: str | None) -> tuple[int, ...]:
-    """Turn one size, or one per axis, into one per axis."""
-    sizes = (size,) * rank if isinstance(size, int) else size
-    if key is not None and len(sizes) != rank:
-        raise LayerError(f"expected one size or {rank}, found {shown(sizes)}", key)
-    return sizes
-
-
-def margins(padding: Margins, rank: int) -> list[tuple[int, int]]:
-    """Turn one margin, one per axis, or a pair per axis into a pair per axis."""
-    per_axis = (padding,) * rank if isinstance(padding, int) else padding
-    pairs = [(each, each) if isinstance(each, int) else each for each in per_axis]
-    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
-        raise LayerError(
-            f"expected one size, {rank} sizes or {rank} pairs of sizes, found {shown(padding)}",
-            "padding",
-        )
-    return [(pair[0], pair[1]) for pair in pairs]
-
-
-def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int]:
-    """Part an input into its spatial axes and its number of channels."""
-    if len(x) != rank + 1:
-        raise LayerError(
-            f"expected an input of {rank} spatial axes and channels, found shape {shown(x)}"
-        )
-    if data_format == "channels_first":
-        return x[1:], known(x, 0)
-    return x[:-1], known(x, -1)
-
-
-def join(space: Dims, channels: int, data_format: DataFormat) -> Dims:
-    """Put spatial axes and channels together again."""
-    return (channels, *space) if data_format == "channels_first" else (*space, channels)
-
-
-def slide(
-    space: Dims,
-    size: tuple[int, ...],
-    strides: int | tuple[int, ...],
-    padding: str,
-    dilation_rate: int | tuple[int, ...] = 1,
-) -> Dims:
-    """Count the positions of a window along each spatial axis."""
-    rank = len(space)
-    steps = spread(strides, rank, "strides")
-    rates = spread(dilation_rate, rank, "dilation_rate")
-    if max(steps) > 1 and max(rates) > 1:
-        raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
-    positions: list[int | None] = []
-    for n, width, step, rate in zip(space, size, steps, rates, strict=True):
-        if n is None:
-            positions.append(None)
-            continue
-        free = n - (rate * (width - 1) + 1) if padding == "valid" else n - 1
-        if free < 0:
-            raise LayerError(
-                f"a window of {shown(size)} with dilation {shown(rates)} is larger than the "
-                f"input's {shown(space)}"
-            )
-        positions.append(free // step + 1)
-    return tuple(positions)
 
 
 LAYERS: dict[str, Callable[..., Built]] = {

@@ -26,7 +26,9 @@ class Extent(NamedTuple):
 
 
 @contextlib.contextmanager
-def replacing(target: Path, nbytes: int, *, force: bool, folder: bool, sync: bool) -> Iterator[Path]:
+def replacing(
+    target: Path, nbytes: int, *, force: bool, folder: bool, sync: bool
+) -> Iterator[Path]:
     """Give a temporary path that becomes `target` when the block ends without an exception.
 
     A symbolic link is followed: what it points to is replaced. `sync` flushes to the disk before
@@ -87,7 +89,7 @@ def _check_folder(target: Path, *, force: bool) -> None:
 
 
 def _create(target: Path, *, folder: bool) -> tuple[Path, int]:
-    """Create a locked temporary path, so that a later run can tell a dead run's from a live one's."""
+    """Create a temporary path, locked so that a later run can tell a dead run's from a live one's."""
     while True:
         path = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}{TEMPORARY}")
         if folder:

@@ -75,7 +75,8 @@ def _write(
                     _group(groups, parent),
                     leaf.encode(),
                     h5py.h5t.py_create(numpy_dtype(tensor.dtype)),
-                    h5py.h5s.create_simple(tensor.shape) if tensor.shape
+                    h5py.h5s.create_simple(tensor.shape)
+                    if tensor.shape
                     else h5py.h5s.create(h5py.h5s.SCALAR),
                     creation,
                 )

@@ -42,7 +42,7 @@ def read_headers(path: Path) -> StoredFile:
 
 
 def _provenance(file: Any) -> Any:
-    return file.attrs["glorot"] if "glorot" in file.attrs else None
+    return file.attrs.get("glorot")
 
 
 def _datasets(path: Path, root: Any) -> Iterator[tuple[str, Any]]:
@@ -88,15 +88,15 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
     slabs = None
     if dtype.kind not in "biuf" or (nbytes and offset is None):
         if nbytes > LARGEST_RATIO * max(stored, 1):
-            raise FormatError(
-                f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored"
-            )
+            raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
         slabs = _Slabs(path, name)
         offset = None
     elif nbytes != stored:
         raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
     order = ">" if dtype.byteorder == ">" else "<"
-    return StoredTensor(name, dataset.shape, _dtype_name(dataset), offset, nbytes, order, None, slabs)
+    return StoredTensor(
+        name, dataset.shape, _dtype_name(dataset), offset, nbytes, order, None, slabs
+    )
 
 
 def _dtype_name(dataset: Any) -> str:

@@ -100,7 +100,7 @@ def _stored(name: str, entry: Any, path: Path, start: int) -> StoredTensor:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise FormatError(
-            f"{path}: tensor {shown(name)}: expected a known dtype, a shape, and offsets that fit it"
+            f"{path}: tensor {shown(name)}: expected a dtype, a shape, and offsets that fit"
         ) from None
     return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)
 
@@ -114,5 +114,3 @@ def _check_cover(path: Path, tensors: list[StoredTensor], start: int, size: int)
         raise FormatError(
             f"{path}: the header speaks of {start} bytes, the file has {size}; is it cut short?"
         )
-
-

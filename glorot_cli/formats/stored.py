@@ -67,6 +67,6 @@ def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array
     block = buffer[: min(BLOCK_BYTES, tensor.nbytes - start)]
     with (tensor.path or file.path).open("rb", buffering=0) as raw:
         raw.seek(tensor.offset + start)
-        if raw.readinto(memoryview(block)) != block.size:
+        if raw.readinto(block.data) != block.size:
             raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
     return block.view(dtype)

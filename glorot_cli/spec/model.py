@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from glorot_cli.arguments import Dims, Init, Seed, ShapeOf, Size, Table, validated
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.dtypes import DTypeName
@@ -48,8 +50,8 @@ class SpecTable(Table):
     dtype: DTypeName = "float32"
     fans: FanRule | None = None
     input_shape: Dims | None = None
-    layers: list[Any] = []
-    tensors: dict[str, Any] = {}
+    layers: list[Any] = Field(default=[])
+    tensors: dict[str, Any] = Field(default={})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,16 @@ def _object(table: type[Any]) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            key: {name: part for name, part in value.items() if name not in ("title", "default")}
-            for key, value in schema.get("properties", {}).items()
+            key: _property(value) for key, value in schema.get("properties", {}).items()
         },
         "required": schema.get("required", []),
     }
+
+
+def _property(schema: Schema) -> Schema:
+    if "$comment" in schema:
+        return {"$ref": f"#/$defs/{schema['$comment']}"}
+    return {name: part for name, part in schema.items() if name not in ("title", "default")}
 
 
 def _layer(name: str) -> Schema:

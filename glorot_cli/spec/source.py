@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from glorot_cli.errors import KeyPath, SpecError, printable, shown
+from glorot_cli.errors import SpecError, printable, shown
 
 LARGEST_TEXT = 64 << 20
 DEEPEST = 64
@@ -144,7 +144,7 @@ class _Composer:
         marks = Marks(_start(event))
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             what = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
-            hint = "; a glob such as \"*.bias\" needs quotes" if what == "an alias" else ""
+            hint = '; a glob such as "*.bias" needs quotes' if what == "an alias" else ""
             raise self._refused(marks.start, f"expected a value, found {what}: write it out{hint}")
         if event.tag is not None and event.tag != "!":
             raise self._refused(marks.start, f"expected a value, found the tag {shown(event.tag)}")

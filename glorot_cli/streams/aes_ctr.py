@@ -40,7 +40,7 @@ def fill_words(key: bytes, first: int, words: Array) -> None:
     """Write the words [first, first + len(words)) of a key's stream into a flat integer array."""
     skipped = first * words.itemsize % 16
     if skipped:
-        # A cipher starts at a multiple of 16 bytes: draw the words before `first` too, and drop them.
+        # A cipher starts at a multiple of 16 bytes: draw the words before too, and drop them.
         lead = skipped // words.itemsize
         whole = np.empty(words.size + lead, words.dtype)
         fill_words(key, first - lead, whole)
@@ -48,7 +48,7 @@ def fill_words(key: bytes, first: int, words: Array) -> None:
         return
     cipher = Cipher(AES128(key), CTR((first * words.itemsize // 16).to_bytes(16, "big")))
     encryptor = cipher.encryptor()
-    raw = memoryview(words).cast("B")
+    raw = memoryview(words.data).cast("B")
     for start in range(0, len(raw), BLOCK_BYTES):
         piece = raw[start : start + BLOCK_BYTES]
         encryptor.update_into(_ZEROS[: len(piece)] if len(piece) < BLOCK_BYTES else _ZEROS, piece)
@@ -82,6 +82,7 @@ def _identity(gain: float, shape: Shape) -> Draw:
 
 
 def _symmetric(limit: float, key: bytes, dtype: str) -> Draw:
+    scale: np.floating[Any]
     if dtype == "float64":
         integer, scale = "<i8", np.float64(limit * 2.0**-63)
     else:

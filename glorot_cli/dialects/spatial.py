@@ -1,0 +1,93 @@
+"""Arithmetic on shapes without the batch axis: channels, windows, margins."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from glorot_cli.arguments import Dims, Margins
+from glorot_cli.dialects.layer import LayerError
+from glorot_cli.errors import shown
+
+DataFormat = Literal["channels_last", "channels_first"]
+
+
+def known(x: Dims, axis: int) -> int:
+    """Return the size of an axis that weights depend on."""
+    if not x:
+        raise LayerError("expected an input with at least one axis, found a scalar")
+    size = x[axis]
+    if size is None:
+        raise LayerError(f"weights depend on the size of axis {axis} of {shown(x)}, which is null")
+    return size
+
+
+def feature_axis(x: Dims, axis: int) -> int:
+    """Turn Keras's axis, which counts the batch axis, into an index of `x`."""
+    index = axis - 1 if axis > 0 else len(x) + axis
+    if axis == 0 or not 0 <= index < len(x):
+        raise LayerError(f"axis {axis} is not an axis of an input of shape {shown(x)}", "axis")
+    return index
+
+
+def spread(size: int | tuple[int, ...], rank: int, key: str | None) -> tuple[int, ...]:
+    """Turn one size, or one per axis, into one per axis."""
+    sizes = (size,) * rank if isinstance(size, int) else size
+    if key is not None and len(sizes) != rank:
+        raise LayerError(f"expected one size or {rank}, found {shown(sizes)}", key)
+    return sizes
+
+
+def margins(padding: Margins, rank: int) -> list[tuple[int, int]]:
+    """Turn one margin, one per axis, or a pair per axis into a pair per axis."""
+    per_axis = (padding,) * rank if isinstance(padding, int) else padding
+    pairs = [(each, each) if isinstance(each, int) else each for each in per_axis]
+    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+        raise LayerError(
+            f"expected one size, {rank} sizes or {rank} pairs of sizes, found {shown(padding)}",
+            "padding",
+        )
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int]:
+    """Part an input into its spatial axes and its number of channels."""
+    if len(x) != rank + 1:
+        raise LayerError(
+            f"expected an input of {rank} spatial axes and channels, found shape {shown(x)}"
+        )
+    if data_format == "channels_first":
+        return x[1:], known(x, 0)
+    return x[:-1], known(x, -1)
+
+
+def join(space: Dims, channels: int, data_format: DataFormat) -> Dims:
+    """Put spatial axes and channels together again."""
+    return (channels, *space) if data_format == "channels_first" else (*space, channels)
+
+
+def slide(
+    space: Dims,
+    size: tuple[int, ...],
+    strides: int | tuple[int, ...],
+    padding: str,
+    dilation_rate: int | tuple[int, ...] = 1,
+) -> Dims:
+    """Count the positions of a window along each spatial axis."""
+    rank = len(space)
+    steps = spread(strides, rank, "strides")
+    rates = spread(dilation_rate, rank, "dilation_rate")
+    if max(steps) > 1 and max(rates) > 1:
+        raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
+    positions: list[int | None] = []
+    for n, width, step, rate in zip(space, size, steps, rates, strict=True):
+        if n is None:
+            positions.append(None)
+            continue
+        free = n - (rate * (width - 1) + 1) if padding == "valid" else n - 1
+        if free < 0:
+            raise LayerError(
+                f"a window of {shown(size)} with dilation {shown(rates)} is larger than the "
+                f"input's {shown(space)}"
+            )
+        positions.append(free // step + 1)
+    return tuple(positions)
