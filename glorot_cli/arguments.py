@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, Wit
 from pydantic import ValidationError as PydanticError
 
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.expressions import Names, evaluate_integer, evaluate_real
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,18 +26,27 @@ if TYPE_CHECKING:
 LARGEST_SIZE = 2**40
 
 
-def _integer(value: object, low: int, high: int, expected: str) -> int:
+def _names(info: ValidationInfo) -> Names:
+    return info.context or {}
+
+
+def _integer(value: object, names: Names, low: int, high: int, expected: str) -> int:
+    found = shown(value)
+    if isinstance(value, str):
+        value = evaluate_integer(value, names)
+        found = f"{value} ({found})"
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"expected {expected}, found {shown(value)}")
+        raise ValueError(f"expected {expected}, found {found}")
     return value
 
 
-def _size(value: object) -> int:
-    return _integer(value, 1, LARGEST_SIZE, "a positive integer below 2**40")
+def checked_size(value: object, names: Names) -> int:
+    """Return a size, given as an integer or an expression; ValueError if it is not positive."""
+    return _integer(value, names, 1, LARGEST_SIZE, "a positive integer below 2**40")
 
 
-def _count(value: object) -> int:
-    return _integer(value, 0, LARGEST_SIZE, "an integer of at least 0")
+def _size(value: object, info: ValidationInfo) -> int:
+    return checked_size(value, _names(info))
 
 
 def _list(value: object, expected: str) -> list[object]:
@@ -47,37 +57,44 @@ def _list(value: object, expected: str) -> list[object]:
     return list(value)
 
 
-def _shape(value: object) -> tuple[int, ...]:
-    return tuple(_size(item) for item in _list(value, "a list of sizes"))
+def _shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
+    return tuple(checked_size(item, _names(info)) for item in _list(value, "a list of sizes"))
 
 
-def _dims(value: object) -> tuple[int | None, ...]:
+def _dims(value: object, info: ValidationInfo) -> tuple[int | None, ...]:
     items = _list(value, "a list of sizes")
-    return tuple(None if item is None else _size(item) for item in items)
+    return tuple(None if item is None else checked_size(item, _names(info)) for item in items)
 
 
-def _sizes(value: object) -> int | tuple[int, ...]:
+def _sizes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
     if isinstance(value, list | tuple):
-        return tuple(_size(item) for item in value)
-    return _size(value)
+        return tuple(checked_size(item, _names(info)) for item in value)
+    return _size(value, info)
 
 
-def _axes(value: object) -> int | tuple[int, ...]:
+def _axes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
+    wide = -LARGEST_SIZE, LARGEST_SIZE
     if isinstance(value, list | tuple):
-        return tuple(_integer(item, -LARGEST_SIZE, LARGEST_SIZE, "an integer") for item in value)
-    return _integer(value, -LARGEST_SIZE, LARGEST_SIZE, "an integer or a list of integers")
+        return tuple(_integer(item, _names(info), *wide, "an integer") for item in value)
+    return _integer(value, _names(info), *wide, "an integer or a list of integers")
 
 
-def _margins(value: object) -> int | tuple[int | tuple[int, ...], ...]:
+def _margins(value: object, info: ValidationInfo) -> int | tuple[int | tuple[int, ...], ...]:
+    def margin(item: object) -> int:
+        return _integer(item, _names(info), 0, LARGEST_SIZE, "an integer of at least 0")
+
     if isinstance(value, list | tuple):
         return tuple(
-            tuple(_count(n) for n in item) if isinstance(item, list | tuple) else _count(item)
+            tuple(margin(n) for n in item) if isinstance(item, list | tuple) else margin(item)
             for item in value
         )
-    return _count(value)
+    return margin(value)
 
 
-def _number(value: object) -> float:
+def checked_number(value: object, info: ValidationInfo) -> float:
+    """Return a finite number, given as such or as an expression; ValueError if it is neither."""
+    if isinstance(value, str):
+        return evaluate_real(value, _names(info))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, found {shown(value)}")
     try:
@@ -89,40 +106,45 @@ def _number(value: object) -> float:
     return number
 
 
-def _seed(value: object) -> int:
-    return _integer(value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
+def _checked_seed(value: object, names: Names) -> int:
+    return _integer(value, names, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
 
 
-def checked_seed(value: object, path: KeyPath) -> int | None:
+def _seed(value: object, info: ValidationInfo) -> int:
+    return _checked_seed(value, _names(info))
+
+
+def checked_seed(value: object, names: Names, path: KeyPath) -> int | None:
     """Check a seed that may be absent.
 
     Raises:
         SpecError: if it is out of range.
     """
     try:
-        return None if value is None else _seed(value)
+        return None if value is None else _checked_seed(value, names)
     except ValueError as error:
         raise SpecError(str(error), path) from None
 
 
 class InitializerChoice(NamedTuple):
-    """Hold what a spec says of an initialiser, and the key that says it."""
+    """Hold what a spec says of an initialiser, and where; `given` is False for a default."""
 
     value: object
-    key: str
+    path: KeyPath
+    given: bool = True
 
 
 def _initializer(value: object, info: ValidationInfo) -> InitializerChoice:
-    if isinstance(value, InitializerChoice):
-        return value
     if not isinstance(value, str | Mapping):
         raise ValueError(
             f"expected an initializer's name or a mapping with its name, found {shown(value)}"
         )
-    return InitializerChoice(value, info.field_name or "initializer")
+    return InitializerChoice(value, (info.field_name or "initializer",))
 
 
-_INTEGER = {"type": "integer", "minimum": 1}
+# A string is an expression of dims and indices.
+_EXPRESSION = {"type": "string"}
+_INTEGER = {"anyOf": [{"type": "integer", "minimum": 1}, _EXPRESSION]}
 # Pydantic resolves references itself; `spec.schema` turns this mark into one.
 _INITIALIZER = {"$comment": "initializer"}
 
@@ -132,13 +154,12 @@ Sizes = Annotated[
     BeforeValidator(_sizes),
     WithJsonSchema({"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER}]}),
 ]
-_COUNT = {"type": "integer", "minimum": 0}
+_ANY_INTEGER = {"type": ["integer", "string"]}
+_COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, _EXPRESSION]}
 Axes = Annotated[
     int | tuple[int, ...],
     BeforeValidator(_axes),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
-    ),
+    WithJsonSchema({"anyOf": [_ANY_INTEGER, {"type": "array", "items": _ANY_INTEGER}]}),
 ]
 Margins = Annotated[
     int | tuple[int | tuple[int, ...], ...],
@@ -163,12 +184,11 @@ Dims = Annotated[
     BeforeValidator(_dims),
     WithJsonSchema({"type": "array", "items": {"anyOf": [_INTEGER, {"type": "null"}]}}),
 ]
-Number = Annotated[float, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
-Seed = Annotated[
-    int,
-    BeforeValidator(_seed),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**64 - 1}),
+Number = Annotated[
+    float, BeforeValidator(checked_number), WithJsonSchema({"type": ["number", "string"]})
 ]
+SEED_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, _EXPRESSION]}
+Seed = Annotated[int, BeforeValidator(_seed), WithJsonSchema(SEED_SCHEMA)]
 # Any to the type checker, so that a layer may write its default as plain text.
 Init = Annotated[Any, BeforeValidator(_initializer), WithJsonSchema(_INITIALIZER)]
 
@@ -198,33 +218,41 @@ def signature_table(function: Callable[..., object]) -> type[Table]:
 def bind(
     function: Callable[..., object],
     given: Mapping[str, object],
+    names: Names,
     path: KeyPath,
     owner: str,
     extra_keys: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Check arguments against a function's signature and return all of them, defaults included.
 
-    `extra_keys` are further known keys, for suggestions.
+    `owner` names the layer or initialiser; `extra_keys` are further known keys, for suggestions.
 
     Raises:
-        SpecError: at the argument that does not fit; `owner` names the layer or initialiser.
+        SpecError: at the argument that does not fit.
     """
-    table = validated(signature_table(function), given, path, owner, extra_keys)
-    return {name: getattr(table, name) for name in type(table).model_fields}
+    bound = validated(signature_table(function), given, names, path, owner, extra_keys)
+    arguments = {name: getattr(bound, name) for name in type(bound).model_fields}
+    for name, value in arguments.items():
+        if isinstance(value, InitializerChoice):
+            arguments[name] = value._replace(path=(*path, *value.path), given=name in given)
+    return arguments
 
 
 def validated(
-    table: type[Model], given: object, path: KeyPath, owner: str, extra_keys: tuple[str, ...] = ()
+    table: type[Model],
+    given: object,
+    names: Names,
+    path: KeyPath,
+    owner: str,
+    extra_keys: tuple[str, ...] = (),
 ) -> Model:
-    """Validate a mapping against a table.
-
-    `extra_keys` are known keys that the table itself does not hold, for suggestions.
+    """Validate a mapping against a table; `names` are the dims and indices of expressions.
 
     Raises:
         SpecError: at the first value that does not fit.
     """
     try:
-        return table.model_validate(given)
+        return table.model_validate(given, context=names)
     except PydanticError as error:
         raise _spec_error(error.errors()[0], table, path, owner, extra_keys) from None
 

@@ -13,11 +13,25 @@ import typer
 from glorot_cli.errors import GlorotError, printable, shown
 from glorot_cli.fans import FAN_RULES, FanRule
 
+
+class _Stopped(Exception):
+    """Carry a Ctrl-C or a system's error past typer, whose versions answer them differently."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError) as error:
+            raise _Stopped from error
+
+
 app = typer.Typer(
     name="glorot",
+    cls=_Commands,
     help="Turn a layer-shape spec into initialised neural-network weight files.",
     rich_markup_mode=None,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -40,21 +54,23 @@ def main(arguments: Sequence[str]) -> int:
             code = app(list(arguments), standalone_mode=False)
             sys.stdout.flush()
             return int(code or Exit.DONE)
-        except GlorotError as error:
-            return _fail(str(error))
-        except KeyboardInterrupt:
-            return _fail("interrupted", Exit.INTERRUPTED)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            # Typer carries its own click, whose errors are known by their method.
-            if not hasattr(error, "format_message"):
-                raise
-            return _fail(error.format_message() or "see glorot --help")
+        except _Stopped as stopped:
+            raise stopped.__cause__ or stopped from None
+    except GlorotError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
+    except OSError as error:
+        return _fail(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
+    except Exception as error:
+        # Typer carries its own click, whose errors are known by their method.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(error.format_message() or "see glorot --help")
 
 
 def _fail(message: str, code: Exit = Exit.MISTAKE) -> int:
@@ -80,7 +96,13 @@ SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
 ]
 DTypeOption = Annotated[
-    str | None, typer.Option("--dtype", help="Replace the spec's dtype: float32 or float64.")
+    str | None, typer.Option("--dtype", help="Replace the spec's dtype, such as bfloat16.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=SIZE", help="Replace one of the dims.")
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="On a terminal, do not fold repeated tensors into a row.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[
@@ -108,6 +130,7 @@ AxesOption = Annotated[
 
 @app.callback(invoke_without_command=True)
 def root(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Turn a layer-shape spec into initialised neural-network weight files."""
@@ -116,6 +139,9 @@ def root(
 
         print(f"glorot {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help(), file=sys.stderr)
+        raise typer.Exit(Exit.MISTAKE)
 
 
 @app.command()
@@ -131,6 +157,7 @@ def init(
     ],
     seed: SeedOption = None,
     dtype: DTypeOption = None,
+    set_: SetOption = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -139,18 +166,19 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
     workers: WorkersOption = None,
+    show_all: AllOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Draw the weights of a spec into a file."""
-    from glorot_cli import report
+    from glorot_cli import documents, report
     from glorot_cli.fill import write_weights
     from glorot_cli.formats import choose_format
 
-    if output == "-":
+    if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     _choice("--format", format, ("safetensors", "keras", "h5", "npy"))
-    plan = _planned(spec, seed, dtype)
+    plan = _planned(spec, seed, dtype, set_)
     chosen = choose_format(output, format)
     if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
         raise GlorotError(f"-o: {output} is the spec itself")
@@ -163,9 +191,9 @@ def init(
             plan, output, format=format, workers=workers, force=force, progress=progress
         )
     if json:
-        report.print_json(report.init_document(plan, moments, output))
+        documents.print_json(documents.init_document(plan, moments, output))
     elif not quiet:
-        report.print_plan(plan, moments)
+        report.print_plan(plan, moments, fold=_folds(show_all))
 
 
 @app.command()
@@ -173,24 +201,32 @@ def plan(
     spec: SpecPath,
     seed: SeedOption = None,
     dtype: DTypeOption = None,
+    set_: SetOption = None,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    show_all: AllOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show every tensor of a spec, without drawing it."""
-    from glorot_cli import report
+    from glorot_cli import documents, report
 
-    made = _planned(spec, seed, dtype).selected(include or (), exclude or ())
+    made = _planned(spec, seed, dtype, set_).selected(include or (), exclude or ())
     for notice in made.notices:
         _note(notice, quiet)
     if json:
-        report.print_json(report.plan_document(made))
+        documents.print_json(documents.plan_document(made))
     elif not quiet:
-        report.print_plan(made)
+        report.print_plan(made, fold=_folds(show_all))
 
 
-def _planned(spec: str, seed: int | None, dtype: str | None) -> Any:
+def _folds(show_all: bool) -> bool:
+    return sys.stdout.isatty() and not show_all
+
+
+def _planned(
+    spec: str, seed: int | None = None, dtype: str | None = None, dims: Sequence[str] | None = None
+) -> Any:
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
     from glorot_cli.spec import load_spec
@@ -198,8 +234,32 @@ def _planned(spec: str, seed: int | None, dtype: str | None) -> Any:
     if seed is not None and not 0 <= seed < 2**64:
         raise GlorotError(f"--seed: expected an integer from 0 to 2**64 - 1, found {seed}")
     overrides = {"seed": seed, "dtype": _choice("--dtype", dtype, DTYPES)}
-    return make_plan(
-        load_spec(spec, {key: value for key, value in overrides.items() if value is not None})
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return make_plan(load_spec(spec, given, dict(map(_dim, dims or ()))))
+
+
+def _dim(text: str) -> tuple[str, int]:
+    name, equals, size = text.partition("=")
+    if not equals or not size.isascii() or not size.isdigit() or len(size) > 20:
+        raise GlorotError(f"--set: expected a dim and a size such as d=1024, found {shown(text)}")
+    return name, int(size)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An initializer, or a tensor.")],
+    spec: Annotated[
+        str | None, typer.Option("--spec", help="The spec that has a tensor of that name.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Explain an initializer's formula, or with --spec what decided a tensor and how."""
+    from glorot_cli.explain import explain_initializer, explain_tensor
+
+    print(
+        explain_initializer(name)
+        if spec is None
+        else explain_tensor(_planned(spec, dims=set_), name)
     )
 
 
@@ -214,8 +274,8 @@ def fans(
     json: JsonOption = False,
 ) -> None:
     """Show a kernel's fans and Glorot limit, without a spec."""
+    from glorot_cli import documents
     from glorot_cli import fans as rules
-    from glorot_cli import report
 
     sizes = _sizes(shape)
     _choice("--fans", rule, FAN_RULES)
@@ -238,14 +298,14 @@ def fans(
         "limit": limit,
     }
     if json:
-        report.print_json(document)
+        documents.print_json(document)
     else:
         print(f"fan_in {count.fan_in}, fan_out {count.fan_out}, glorot limit {limit!r}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
     parts = text.strip("()[] ").split(",")
-    if all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+    if all(part.strip().isascii() and part.strip().isdigit() for part in parts) and len(text) < 400:
         sizes = tuple(int(part) for part in parts)
         if all(0 < size < 2**40 for size in sizes):
             return sizes
@@ -266,7 +326,7 @@ def inspect(
     quiet: QuietOption = False,
 ) -> None:
     """Show what weight files hold, whoever wrote them."""
-    from glorot_cli import report
+    from glorot_cli import documents, report
     from glorot_cli.inspection import inspect_weights
 
     _choice("--fans", rule, FAN_RULES)
@@ -282,7 +342,7 @@ def inspect(
         for file in files
     ]
     if json:
-        report.print_json(report.inspect_document(found))
+        documents.print_json(documents.inspect_document(found))
     elif not quiet:
         for index, each in enumerate(found):
             if index:
@@ -293,7 +353,7 @@ def inspect(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, for editors."""
-    from glorot_cli import report
+    from glorot_cli import documents
     from glorot_cli.spec.schema import spec_schema
 
-    report.print_json(spec_schema())
+    documents.print_json(spec_schema())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from glorot_cli.fans import Shape
 
@@ -28,6 +29,47 @@ class Uniform:
 
 
 @dataclass(frozen=True, slots=True)
+class Normal:
+    """Follow the normal law."""
+
+    centre: float
+    stddev: float
+
+    def mean(self, shape: Shape) -> float:
+        return self.centre
+
+    def std(self, shape: Shape) -> float:
+        return self.stddev
+
+
+@dataclass(frozen=True, slots=True)
+class TruncatedNormal:
+    """Follow the normal law of `stddev`, cut to [low, high], both in multiples of stddev."""
+
+    centre: float
+    stddev: float
+    low: float = -2.0
+    high: float = 2.0
+
+    def mean(self, shape: Shape) -> float:
+        return self.centre + self.stddev * _truncated_moments(self.low, self.high)[0]
+
+    def std(self, shape: Shape) -> float:
+        return self.stddev * math.sqrt(_truncated_moments(self.low, self.high)[1])
+
+
+def _truncated_moments(low: float, high: float) -> tuple[float, float]:
+    """Return the mean and the variance of the standard normal cut to [low, high]."""
+    if low > 0.0:
+        mean, variance = _truncated_moments(-high, -low)
+        return -mean, variance
+    mass = (math.erf(high / math.sqrt(2.0)) - math.erf(low / math.sqrt(2.0))) / 2.0
+    at_low, at_high = (math.exp(-x * x / 2.0) / math.sqrt(2.0 * math.pi) for x in (low, high))
+    mean = (at_low - at_high) / mass
+    return mean, 1.0 + (low * at_low - high * at_high) / mass - mean * mean
+
+
+@dataclass(frozen=True, slots=True)
 class Constant:
     """Hold one value everywhere."""
 
@@ -41,22 +83,74 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Hold `gain` on the main diagonal of a matrix and 0 elsewhere."""
+class Ones:
+    """Hold `gain` at few places and 0 elsewhere: `count` places, the first `start`, `step` apart.
+
+    With `groups`, that many such runs follow each other, `stride` apart.
+    """
 
     gain: float
+    count: int
+    step: int
+    start: int = 0
+    groups: int = 1
+    stride: int = 0
 
     def mean(self, shape: Shape) -> float:
-        return self.gain / max(shape)
+        return self.gain * self._share(shape)
 
     def std(self, shape: Shape) -> float:
-        share = 1.0 / max(shape)
+        share = self._share(shape)
         return abs(self.gain) * math.sqrt(share - share * share)
 
+    def _share(self, shape: Shape) -> float:
+        return self.count * self.groups / math.prod(shape)
 
-Distribution = Uniform | Constant | Identity
+
+@dataclass(frozen=True, slots=True)
+class Orthogonal:
+    """Make the rows or the columns, whichever are fewer, orthogonal and of length `gain`.
+
+    The tensor counts as a matrix of its last axis (or with `first`, its first) against the rest.
+    With `delta` only the centre of the receptive field holds it, the rest is 0.
+    """
+
+    gain: float
+    first: bool = False
+    delta: bool = False
+
+    def mean(self, shape: Shape) -> float:
+        return 0.0
+
+    def std(self, shape: Shape) -> float:
+        if self.delta:
+            return self.gain * math.sqrt(shape[-2] / math.prod(shape))
+        side = shape[0] if self.first else shape[-1]
+        return self.gain / math.sqrt(max(side, math.prod(shape) // side))
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """Follow the normal law, but with `zeros` elements of each column at 0."""
+
+    stddev: float
+    zeros: int
+
+    def mean(self, shape: Shape) -> float:
+        return 0.0
+
+    def std(self, shape: Shape) -> float:
+        return self.stddev * math.sqrt(1.0 - self.zeros / shape[0])
+
+
+Distribution = Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse
 
 
 def is_random(distribution: Distribution) -> bool:
     """Tell whether a draw depends on the seed."""
-    return not isinstance(distribution, Constant | Identity)
+    return not isinstance(distribution, Constant | Ones)
+
+
+def is_drawn_whole(distribution: Distribution) -> TypeGuard[Orthogonal | Sparse]:
+    """Tell whether no element can be drawn without all the others."""
+    return isinstance(distribution, Orthogonal | Sparse)

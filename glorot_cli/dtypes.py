@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     import numpy as np
 
-DTypeName = Literal["float32", "float64"]
+DTypeName = Literal["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
 
-ITEM_SIZES: dict[str, int] = {"float32": 4, "float64": 8}
+
+class Precision(NamedTuple):
+    """Describe a floating type: bytes, bits of its fraction, largest and smallest positive."""
+
+    itemsize: int
+    fraction: int
+    largest: float
+    smallest: float
 
 
-def numpy_dtype(name: str) -> np.dtype[np.generic]:
+PRECISIONS: dict[str, Precision] = {
+    "float64": Precision(8, 52, (2 - 2.0**-52) * 2.0**1023, 2.0**-1074),
+    "float32": Precision(4, 23, (2 - 2.0**-23) * 2.0**127, 2.0**-149),
+    "float16": Precision(2, 10, 65504.0, 2.0**-24),
+    "bfloat16": Precision(2, 7, (2 - 2.0**-7) * 2.0**127, 2.0**-133),
+    "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9),
+    "float8_e5m2": Precision(1, 2, 57344.0, 2.0**-16),
+}
+ITEM_SIZES: dict[str, int] = {name: precision.itemsize for name, precision in PRECISIONS.items()}
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the little-endian NumPy dtype of that name."""
     import numpy as np
 
+    if name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        import ml_dtypes
+
+        lower: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return lower
     return np.dtype(name).newbyteorder("<")
 
 
-def largest_float32(limit: float) -> float:
-    """Return the largest float32 not above `limit`."""
+def largest_within(limit: float, name: str) -> float:
+    """Return the largest value of a dtype that is not above a limit of at least 0."""
     import numpy as np
 
-    nearest = np.float32(limit)
-    if float(nearest) > limit:
-        nearest = np.nextafter(nearest, np.float32(-math.inf))
-    return float(nearest)
+    precision = PRECISIONS[name]
+    if limit >= precision.largest:
+        return precision.largest
+    nearest = np.array([limit], np.float64).astype(numpy_dtype(name))
+    if float(nearest[0]) > limit:
+        # One step down: the bits of positive floats are ordered as integers.
+        bits = nearest.view(f"<u{precision.itemsize}")
+        bits -= 1
+    return float(nearest[0])
+
+
+def largest_not_above(bound: float, name: str) -> float:
+    """Return the largest value of a dtype that is not above a bound of any sign."""
+    if bound >= 0.0:
+        return largest_within(bound, name)
+    return -_smallest_not_below(-bound, name)
+
+
+def _smallest_not_below(bound: float, name: str) -> float:
+    """Return the smallest value of a dtype that is not below a positive bound."""
+    import numpy as np
+
+    below = largest_within(bound, name)
+    if below == bound:
+        return below
+    up = np.array([below], np.float64).astype(numpy_dtype(name))
+    bits = up.view(f"<u{PRECISIONS[name].itemsize}")
+    bits += 1
+    return float(up[0])

@@ -7,17 +7,21 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from glorot_cli.distributions import is_drawn_whole
 from glorot_cli.dtypes import ITEM_SIZES, numpy_dtype
-from glorot_cli.formats import Format, choose_format
-from glorot_cli.formats.base import Extent, replacing
+from glorot_cli.errors import GlorotError, shown
+from glorot_cli.formats import Format, check_dtypes, choose_format
+from glorot_cli.formats.base import Extent, natural_size, replacing
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams import aes_ctr
+from glorot_cli.streams.whole import bytes_needed
 
 # NumPy calls on blocks under about 20 microseconds lose to the hand-off between threads, and blocks
 # over the cache lose to memory: 2 MiB is drawn, measured and written whole.
@@ -47,6 +51,7 @@ def draw(plan: Plan, name: str) -> Array:
         KeyError: if the plan has no such tensor.
     """
     tensor = plan[name]
+    _check(replace(plan, tensors=(tensor,)))
     out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))
     _drawer(tensor)(0, out)
     return out.reshape(tensor.shape)
@@ -71,6 +76,8 @@ def write_weights(
         FormatError: if the file cannot be written, or the format cannot hold the plan.
     """
     chosen = choose_format(os.fspath(path), format)
+    check_dtypes(chosen, plan)
+    _check(plan)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
         Path(path), nbytes, force=force, folder=chosen.is_folder, sync=sync
@@ -80,6 +87,32 @@ def write_weights(
 
 def _lay_out(chosen: Format, plan: Plan, path: Path) -> list[Extent]:
     return chosen.lay_out(plan, provenance(plan), path)
+
+
+def _check(plan: Plan) -> None:
+    """Check what only drawing would find, before a byte is written."""
+    for tensor in plan.tensors:
+        try:
+            aes_ctr.bounds(tensor.distribution, tensor.dtype)
+        except ValueError as error:
+            raise GlorotError(f"{shown(tensor.name)}: {error}") from None
+        if is_drawn_whole(tensor.distribution):
+            needed, free = bytes_needed(tensor.distribution, tensor.shape), _free_memory()
+            if needed > free:
+                raise GlorotError(
+                    f"{shown(tensor.name)}: {tensor.initializer} of shape {list(tensor.shape)} "
+                    f"needs {natural_size(needed)} of memory, {natural_size(free)} are free"
+                )
+
+
+def _free_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _drawer(tensor: PlannedTensor) -> aes_ctr.Draw:
@@ -143,6 +176,7 @@ class _Engine:
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.found: list[tuple[int, int, Moments]] = []
+        self._drawers: dict[int, tuple[aes_ctr.Draw, int]] = {}
         self._spans = _spans(plan, extents)
         self._lock = threading.Lock()
 
@@ -157,7 +191,8 @@ class _Engine:
                     if descriptor >= 0:
                         os.close(descriptor)
                     path, descriptor = span.path, os.open(span.path, os.O_WRONLY)
-                found = [self._draw(piece, buffer, scratch) for piece in span.pieces]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    found = [self._draw(piece, buffer, scratch) for piece in span.pieces]
                 _write_all(descriptor, buffer[: span.nbytes], span.offset)
                 with self._lock:
                     self.found += found
@@ -175,12 +210,15 @@ class _Engine:
         while not done.wait(FLUSH_SECONDS):
             try:
                 descriptor = os.open(self.path, os.O_RDONLY)
-            except OSError:
-                continue
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except OSError as error:
+                # The system reports a lost write once: whoever hears of it must pass it on.
+                self.error = self.error or error
+                self.stopping.set()
+                return
 
     def _next(self) -> _Span | None:
         with self._lock:
@@ -190,9 +228,23 @@ class _Engine:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.elements * dtype.itemsize].view(dtype)
-        _drawer(tensor)(piece.first, out)
+        self._drawer_of(piece)(piece.first, out)
         centre = tensor.distribution.mean(tensor.shape)
-        return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(dtype))
+        if dtype.itemsize < 4:
+            out = out.astype(np.float32)
+        return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))
+
+    def _drawer_of(self, piece: _Piece) -> aes_ctr.Draw:
+        """Make a tensor's drawer once, and let go of it, with what it keeps, at the last piece."""
+        tensor = self.plan.tensors[piece.tensor]
+        if piece.elements == tensor.parameters:
+            return _drawer(tensor)
+        with self._lock:
+            draw, left = self._drawers.pop(piece.tensor, (None, tensor.parameters))
+            draw = draw or _drawer(tensor)
+            if left > piece.elements:
+                self._drawers[piece.tensor] = draw, left - piece.elements
+        return draw
 
 
 def _write_all(descriptor: int, data: Array, offset: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans, glorot_limit
 from glorot_cli.formats.reading import read_headers
@@ -80,6 +81,8 @@ def inspect_weights(
     file = read_headers(path)
     provenance = _provenance(file)
     planned = _planned(provenance, file.format)
+    if axes is not None:
+        _check_letters(axes)
     rule = fans or ("exact" if axes else _USUAL_RULE[file.format])
     chosen = [
         (tensor, planned.get(tensor.name))
@@ -98,6 +101,13 @@ def inspect_weights(
     return Inspection(os.fspath(file.path), file.format, provenance, tensors)
 
 
+def _check_letters(axes: str) -> None:
+    try:
+        check_axes(axes, (1,) * len(axes))
+    except ValueError as error:
+        raise GlorotError(f"axes: {error}") from None
+
+
 def fit(moments: Moments, fans: Fans | None, dtype: str) -> str:
     """Name the law that the moments allow: zeros, ones, constant, glorot_uniform or other."""
     if moments.minimum == moments.maximum:
@@ -112,7 +122,7 @@ def _is_uniform(moments: Moments, limit: float, dtype: str) -> bool:
     mean = moments.centre + moments.total / n
     square = moments.squares / n + 2.0 * moments.centre * moments.total / n + moments.centre**2
     extreme = max(-moments.minimum, moments.maximum)
-    rounding = 2.0 ** -{"float16": 10, "float32": 23, "float64": 52}.get(dtype, 7)
+    rounding = 2.0 ** -PRECISIONS[dtype].fraction
     return (
         extreme <= limit * (1.0 + rounding)
         and extreme >= limit * (1.0 - _LOG_CHANCE / n)
@@ -194,10 +204,17 @@ def _merged(parts: Iterable[Moments]) -> Moments:
 
 
 def _is_float(tensor: StoredTensor) -> bool:
-    return tensor.dtype in ("float16", "float32", "float64")
+    return tensor.dtype in PRECISIONS
 
 
 def _moments(block: np.ndarray[Any, np.dtype[Any]]) -> Moments:
-    if block.dtype.itemsize == 2:
+    if block.dtype.itemsize < 4:
         block = block.astype(np.float32)
-    return Moments.of(np.asarray(block, block.dtype.newbyteorder("=")), 0.0)
+    block = np.asarray(block, block.dtype.newbyteorder("="))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = Moments.of(block, 0.0)
+        mean = found.total / found.count
+        if found.squares < 1.1 * found.count * mean * mean < math.inf:
+            # The spread is small beside the mean: sums about 0 would lose its digits.
+            found = Moments.of(block, float(block.dtype.type(mean))).about(0.0)
+    return found

@@ -31,15 +31,26 @@ class Moments:
         low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
         if low == high:
             offset = low - centre
-            return cls(block.size, low, high, centre, block.size * offset, block.size * offset**2)
+            squares = block.size * (offset * offset)
+            return cls(block.size, low, high, centre, block.size * offset, squares)
         if centre != 0.0:
             block = np.subtract(
                 block,
                 block.dtype.type(centre),
                 out=None if scratch is None else scratch[: block.size],
             )
-        total = float(np.dot(block, _ones(block)))
-        return cls(block.size, low, high, centre, total, float(np.dot(block, block)))
+        total, squares = float(np.dot(block, _ones(block))), float(np.dot(block, block))
+        if squares == math.inf and block.itemsize < 8 and -math.inf < low and high < math.inf:
+            wide = block.astype(np.float64)
+            total, squares = float(np.sum(wide)), float(np.dot(wide, wide))
+        return cls(block.size, low, high, centre, total, squares)
+
+    def about(self, centre: float) -> Moments:
+        """Return the same moments about another centre."""
+        shift = self.centre - centre
+        squares = self.squares + shift * (2.0 * self.total + self.count * shift)
+        total = self.total + self.count * shift
+        return Moments(self.count, self.minimum, self.maximum, centre, total, squares)
 
     def merged(self, other: Moments) -> Moments:
         """Join the moments of two blocks."""
@@ -74,7 +85,7 @@ class Moments:
             return 0.0
         offset = self.total / self.count
         variance = self.squares / self.count - offset * offset
-        return math.sqrt(variance) if variance > 0.0 else variance * 0.0
+        return math.sqrt(max(variance, 0.0))
 
 
 def _extreme(mine: float, other: float, mine_is_beyond: bool) -> float:

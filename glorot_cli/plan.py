@@ -5,18 +5,20 @@ from __future__ import annotations
 import fnmatch
 import math
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import keras
-from glorot_cli.distributions import Distribution, is_random
-from glorot_cli.dtypes import ITEM_SIZES
-from glorot_cli.errors import KeyPath, SpecError, printable, shown
-from glorot_cli.fans import Fans, Shape, check_axes, count_fans, glorot_limit
-from glorot_cli.initializers import Kernel, decide
-from glorot_cli.spec.model import Spec, TensorEntry
+from glorot_cli.distributions import Constant, Distribution, Ones, Uniform, is_random
+from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
+from glorot_cli.errors import KeyPath, SpecError, printable, shown, suggestion
+from glorot_cli.expressions import Names
+from glorot_cli.fans import Fans, Shape, check_axes, count_fans
+from glorot_cli.initializers import Decided, Kernel, decide
+from glorot_cli.notices import notices
+from glorot_cli.spec.model import Rule, Spec, TensorEntry
 
 LARGEST_FILE = 2**62
 SMALLEST_LIMIT = 2.0**-95
@@ -26,9 +28,11 @@ SMALLEST_LIMIT = 2.0**-95
 class PlannedTensor:
     """Hold all there is to know of a tensor before it is drawn.
 
-    `fans` are by the rule that decides, None where nothing needs them and nothing counts them;
-    `layer` and `group` are set for tensors of layers: the layer's name, and the place of the
-    tensor's variable in Keras's `.weights.h5`.
+    `fans` are by the rule that decides, None where there are none; `exact` is the law by exact
+    fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
+    the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
+    the plan only. `layer` and `group` are set for tensors of layers: the layer's name, and the
+    place of the variable in Keras's `.weights.h5`.
     """
 
     name: str
@@ -39,9 +43,14 @@ class PlannedTensor:
     distribution: Distribution
     seed: int
     fans: Fans | None = None
-    exact_fans: Fans | None = None
+    exact: tuple[Fans, Distribution] | None = None
+    decided_by: str = "its entry"
+    steps: tuple[str, ...] = ()
     kind: str = "tensors"
+    family: str = ""
     trainable: bool = True
+    tied_to: str | None = None
+    skipped: bool = False
     layer: str | None = None
     group: str | None = None
 
@@ -58,9 +67,13 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hold the tensors of a spec, in its order, and what they are drawn with."""
+    """Hold the tensors of a spec, in its order, and what they are drawn with.
+
+    `tensors` are those that a file holds; `entries` also those that are tied or skipped.
+    """
 
     tensors: tuple[PlannedTensor, ...]
+    entries: tuple[PlannedTensor, ...]
     seed: int
     seed_was_drawn: bool
     rng: str
@@ -76,8 +89,11 @@ class Plan:
 
     def selected(self, include: Sequence[str], exclude: Sequence[str]) -> Plan:
         """Return the plan of the tensors whose names the globs choose."""
-        tensors = tuple(t for t in self.tensors if is_selected(t.name, include, exclude))
-        return replace(self, tensors=tensors)
+
+        def chosen(tensors: Iterable[PlannedTensor]) -> tuple[PlannedTensor, ...]:
+            return tuple(t for t in tensors if is_selected(t.name, include, exclude))
+
+        return replace(self, tensors=chosen(self.tensors), entries=chosen(self.entries))
 
 
 def is_selected(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -95,60 +111,224 @@ def make_plan(spec: Spec) -> Plan:
     """
     seed = secrets.randbits(64) if spec.table.seed is None else spec.table.seed
     try:
-        tensors = _checked([*_of_layers(spec, seed), *_of_tensors(spec, seed)])
+        entries = tuple(_Planner(spec, seed).entries())
     except SpecError as error:
         raise spec.source.located(error) from None
-    drawn = spec.table.seed is None and any(is_random(t.distribution) for t in tensors)
+    tensors = tuple(t for t in entries if t.tied_to is None and not t.skipped)
     return Plan(
         tensors=tensors,
+        entries=entries,
         seed=seed,
-        seed_was_drawn=drawn,
+        seed_was_drawn=spec.table.seed is None and any(is_random(t.distribution) for t in tensors),
         rng=spec.table.rng,
         spec={**spec.canonical(), "seed": seed},
-        notices=tuple(_notices(tensors)),
+        notices=tuple(notices(tensors)),
     )
 
 
-def _of_layers(spec: Spec, seed: int) -> Iterator[PlannedTensor]:
-    table = spec.table
-    for layer in keras.place_layers(spec.layers, table.input_shape, ("layers",)):
-        entry = layer.entry
-        variables: dict[str, int] = {}
-        for weight in layer.weights:
-            index = variables[weight.owner] = variables.get(weight.owner, -1) + 1
-            yield _planned(
-                name=f"{layer.name}/{weight.name}",
-                path=layer.path,
-                choice=weight.initializer,
-                kernel=Kernel(
-                    weight.shape, weight.axes, weight.fused, entry.fans or table.fans or "keras"
-                ),
+class _Draft(NamedTuple):
+    """A tensor before its initialiser is chosen, with the place in the spec that it comes from."""
+
+    name: str
+    path: KeyPath
+    names: Names
+    own: InitializerChoice | None
+    kernel: Kernel
+    dtype: str
+    seed: int
+    rest: dict[str, Any]
+
+
+class _Planner:
+    def __init__(self, spec: Spec, seed: int) -> None:
+        self.spec = spec
+        self.seed = seed
+        self.deciding: list[int | None] = []
+        self.used: set[int] = set()
+
+    def entries(self) -> Iterator[PlannedTensor]:
+        planned: dict[str, PlannedTensor] = {}
+        ties: list[tuple[str, str, Shape | None, KeyPath]] = []
+        nbytes = 0
+        for draft in self._drafts():
+            _check_name(draft.name, draft.path)
+            if draft.name in planned:
+                raise SpecError(f"two tensors are named {shown(draft.name)}", draft.path)
+            tensor = planned[draft.name] = self._planned(draft)
+            nbytes += tensor.nbytes
+            if nbytes > LARGEST_FILE:
+                raise SpecError("the tensors have too many elements for any file", draft.path)
+            if tensor.tied_to is not None:
+                ties.append((draft.name, tensor.tied_to, draft.rest["tied_shape"], draft.path))
+        for name, target, shape, path in ties:
+            planned[name] = _tied(planned, name, target, shape, path)
+        self._check_rules(planned)
+        return iter(planned.values())
+
+    def _drafts(self) -> Iterator[_Draft]:
+        yield from self._of_layers()
+        yield from self._of_tensors()
+
+    def _of_layers(self) -> Iterator[_Draft]:
+        table = self.spec.table
+        for layer in keras.place_layers(self.spec.layers(), table.input_shape):
+            entry = layer.entry
+            variables: dict[str, int] = {}
+            for weight in layer.weights:
+                index = variables[weight.owner] = variables.get(weight.owner, -1) + 1
+                rule = entry.fans or table.fans or "keras"
+                group = (layer.group, weight.owner, "vars", str(index))
+                yield _Draft(
+                    name=f"{layer.name}/{weight.name}",
+                    path=layer.path,
+                    names=layer.names,
+                    own=weight.initializer,
+                    kernel=Kernel(weight.shape, weight.axes, weight.fused, rule),
+                    dtype=entry.dtype or table.dtype,
+                    seed=self.seed if entry.seed is None else entry.seed,
+                    rest={
+                        "kind": f"{entry.type} {weight.name}",
+                        "family": f"{layer.family}/{weight.name}",
+                        "trainable": entry.trainable and weight.trainable,
+                        "layer": layer.name,
+                        "group": "/".join(filter(None, group)),
+                    },
+                )
+
+    def _of_tensors(self) -> Iterator[_Draft]:
+        table = self.spec.table
+        for stamped, entry in self.spec.tensors():
+            assert stamped.name is not None
+            assert stamped.family is not None
+            path = stamped.path
+            if entry.shape is None and entry.tie is None:
+                raise SpecError("a tensor needs 'shape', which is missing", path)
+            _check_axes(entry, path)
+            own = entry.initializer
+            shape = entry.shape or ()
+            yield _Draft(
+                name=stamped.name,
+                path=path,
+                names=stamped.names,
+                own=own and own._replace(path=(*path, *own.path)),
+                kernel=Kernel(shape, entry.axes, entry.fused, entry.fans or table.fans or "exact"),
                 dtype=entry.dtype or table.dtype,
-                seed=seed if entry.seed is None else entry.seed,
-                kind=f"{entry.type} {weight.name}",
-                trainable=entry.trainable and weight.trainable,
-                layer=layer.name,
-                group="/".join(filter(None, (layer.group, weight.owner, "vars", str(index)))),
+                seed=self.seed if entry.seed is None else entry.seed,
+                rest={
+                    "family": stamped.family,
+                    "tied_to": entry.tie,
+                    "tied_shape": entry.shape,
+                    "skipped": entry.skip,
+                },
             )
 
-
-def _of_tensors(spec: Spec, seed: int) -> Iterator[PlannedTensor]:
-    for name, entry in spec.tensors.items():
-        path = spec.tensor_path(name)
-        _check_axes(entry, path)
-        yield _planned(
-            name=name,
-            path=path,
-            choice=entry.initializer,
-            kernel=Kernel(
-                entry.shape, entry.axes, entry.fused, entry.fans or spec.table.fans or "exact"
-            ),
-            dtype=entry.dtype or spec.table.dtype,
-            seed=seed if entry.seed is None else entry.seed,
+    def _planned(self, draft: _Draft) -> PlannedTensor:
+        rest = dict(draft.rest)
+        tied_shape = rest.pop("tied_shape", None)
+        if rest.get("tied_to") is not None:
+            if draft.own is not None:
+                raise SpecError(
+                    "a tied tensor is not drawn, so it takes no initializer", draft.own.path
+                )
+            target = _fill(rest["tied_to"], draft)
+            return PlannedTensor(
+                draft.name, tied_shape or (), draft.dtype, "", {}, Constant(0.0), 0,
+                **{**rest, "tied_to": target},
+            )  # fmt: skip
+        choice, decided_by = self._choose(draft)
+        try:
+            decided = decide(choice, draft.kernel, draft.names)
+        except SpecError as error:
+            if not choice.given or choice.path[:1] != ("initializers",):
+                raise
+            raise SpecError(
+                f"{error.message}; for the tensor {shown(draft.name)}", error.path
+            ) from None
+        _check_values(decided.distribution, draft)
+        return PlannedTensor(
+            name=draft.name,
+            shape=draft.kernel.shape,
+            dtype=draft.dtype,
+            initializer=decided.name,
+            arguments=decided.arguments,
+            distribution=decided.distribution,
+            seed=draft.seed if decided.seed is None else decided.seed,
+            fans=_fans(draft.kernel, decided),
+            exact=_exact(choice, draft, decided),
+            decided_by=decided_by,
+            steps=tuple(decided.steps),
+            **rest,
         )
+
+    def _choose(self, draft: _Draft) -> tuple[InitializerChoice, str]:
+        """Choose by authority: a key on the entry, the first rule that matches, the default."""
+        own = draft.own
+        if own is not None and own.given:
+            return own, "its entry"
+        for index, rule in enumerate(self.spec.rules):
+            if rule.pattern.match(draft.name):
+                self.used.add(index)
+                return rule.choice, f"the rule {shown(rule.glob)}"
+        if own is not None:
+            return own, "the dialect's default"
+        raise SpecError(
+            f"nothing says how {shown(draft.name)} is initialised; give it an initializer, "
+            "or a rule under initializers that matches it",
+            draft.path,
+        )
+
+    def _check_rules(self, planned: dict[str, PlannedTensor]) -> None:
+        for index, rule in enumerate(self.spec.rules):
+            if index not in self.used:
+                raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
+
+
+def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:
+    matched = [tensor for name, tensor in planned.items() if rule.pattern.match(name)]
+    if not matched:
+        hint = suggestion(rule.glob, list(planned)[:2000], listed=3)
+        return f"the rule {shown(rule.glob)} matches no tensor; {hint}"
+    first, more = matched[0], len(matched) - 1
+    by = first.decided_by if first.tied_to is None else f"its tie to {shown(first.tied_to)}"
+    rest = f" (and {more} more)" if more else ""
+    return (
+        f"the rule {shown(rule.glob)} decides no tensor: {shown(first.name)}{rest} "
+        f"is decided by {by}"
+    )
+
+
+def _tied(
+    planned: dict[str, PlannedTensor],
+    name: str,
+    target: str,
+    shape: Shape | None,
+    path: KeyPath,
+) -> PlannedTensor:
+    other = planned.get(target)
+    path = (*path, "tie")
+    if other is None:
+        raise SpecError(f"no tensor is named {shown(target)}; {suggestion(target, planned)}", path)
+    if other.tied_to is not None or other.skipped:
+        raise SpecError(f"{shown(target)} is tied or skipped itself; tie to what is drawn", path)
+    if shape is not None and shape != other.shape:
+        raise SpecError(
+            f"expected the shape of {shown(target)}, {list(other.shape)}, found {list(shape)}", path
+        )
+    own = planned[name]
+    return replace(
+        other, name=name, tied_to=target, kind=own.kind, family=own.family, layer=None, group=None
+    )
+
+
+def _fill(target: str, draft: _Draft) -> str:
+    from glorot_cli.spec.repeats import fill_name
+
+    return fill_name(target, draft.names, (*draft.path, "tie"))
 
 
 def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
+    if entry.shape is None:
+        return
     if entry.axes is None:
         if entry.fused > 1:
             raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
@@ -159,58 +339,53 @@ def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
         raise SpecError(str(error), (*path, "axes")) from None
 
 
-def _planned(
-    *,
-    name: str,
-    path: KeyPath,
-    choice: InitializerChoice,
-    kernel: Kernel,
-    dtype: str,
-    seed: int,
-    **rest: Any,
-) -> PlannedTensor:
-    _check_name(name, path)
-    decided = decide(choice, kernel, path)
-    limit = getattr(decided.distribution, "limit", None)
-    if limit is not None and limit < SMALLEST_LIMIT:
-        raise SpecError(
-            f"the limit {limit!r} of {shown(name)} is below 2**-95, too small to draw", path
-        )
-    tensor = PlannedTensor(
-        name=name,
-        shape=kernel.shape,
-        dtype=dtype,
-        initializer=decided.name,
-        arguments=decided.arguments,
-        distribution=decided.distribution,
-        seed=seed if decided.seed is None else decided.seed,
-        fans=_fans(kernel, decided.uses_fans),
-        exact_fans=_exact(kernel) if decided.uses_fans else None,
-        **rest,
-    )
-    if tensor.nbytes > LARGEST_FILE:
-        raise SpecError(f"the shape {shown(kernel.shape)} has too many elements", path)
-    return tensor
+def _check_values(law: Distribution, draft: _Draft) -> None:
+    """Check that a law is neither too small nor too large for the dtype."""
+    precision = PRECISIONS[draft.dtype]
+    match law:
+        case Uniform(limit=float(limit)) if limit < SMALLEST_LIMIT or limit < precision.smallest:
+            raise SpecError(
+                f"the limit {limit!r} of {shown(draft.name)} is too small for {draft.dtype}",
+                draft.path,
+            )
+        case Constant(value=value) | Ones(gain=value) if abs(value) > precision.largest:
+            raise SpecError(
+                f"{value!r} is beyond the largest {draft.dtype}, {precision.largest!r}", draft.path
+            )
+        case Uniform(low=low, high=high) if max(-low, high) > precision.largest:
+            raise SpecError(
+                f"the range {low!r} to {high!r} is beyond the largest {draft.dtype}, "
+                f"{precision.largest!r}",
+                draft.path,
+            )
 
 
-def _fans(kernel: Kernel, needed: bool) -> Fans | None:
-    if not needed and len(kernel.shape) < 2:
+def _fans(kernel: Kernel, decided: Decided) -> Fans | None:
+    if not decided.uses_fans and len(kernel.shape) < 2:
         return None
     try:
-        return kernel.fans
+        return count_fans(kernel.rule, kernel.shape, kernel.axes, kernel.fused)
     except ValueError:
         return None
 
 
-def _exact(kernel: Kernel) -> Fans | None:
-    if kernel.axes is None and len(kernel.shape) > 1:
+def _exact(
+    choice: InitializerChoice, draft: _Draft, decided: Decided
+) -> tuple[Fans, Distribution] | None:
+    """Work out the law by exact fans, where the rule's fans decide and are others."""
+    kernel = draft.kernel
+    if not decided.uses_fans or (kernel.axes is None and len(kernel.shape) > 1):
         return None
-    return count_fans("exact", kernel.shape, kernel.axes, kernel.fused)
+    fans = count_fans("exact", kernel.shape, kernel.axes, kernel.fused)
+    if fans == _fans(kernel, decided):
+        return None
+    exact = decide(choice, replace(kernel, rule="exact", steps=[]), draft.names)
+    return fans, exact.distribution
 
 
 def _check_name(name: str, path: KeyPath) -> None:
     parts = name.split("/")
-    if name != printable(name) or name == "__metadata__":
+    if not name.isprintable() or name != printable(name) or name == "__metadata__":
         raise SpecError(f"expected a printable tensor name, found {shown(name)}", path, at_key=True)
     if any(part in ("", ".", "..") for part in parts):
         raise SpecError(
@@ -218,33 +393,3 @@ def _check_name(name: str, path: KeyPath) -> None:
             path,
             at_key=True,
         )
-
-
-def _checked(tensors: list[PlannedTensor]) -> tuple[PlannedTensor, ...]:
-    seen: set[str] = set()
-    for tensor in tensors:
-        if tensor.name in seen:
-            raise SpecError(f"two tensors are named {shown(tensor.name)}", ("tensors", tensor.name))
-        seen.add(tensor.name)
-    if sum(tensor.nbytes for tensor in tensors) > LARGEST_FILE:
-        raise SpecError("the tensors have too many elements for any file")
-    return tuple(tensors)
-
-
-def _notices(tensors: tuple[PlannedTensor, ...]) -> Iterator[str]:
-    """Say where a rule's limit is more than 1 % from the exact one, once for each kind of layer."""
-    told: set[str] = set()
-    for tensor in tensors:
-        fans, exact = tensor.fans, tensor.exact_fans
-        if fans is None or exact is None or tensor.kind in told:
-            continue
-        limit, exact_limit = glorot_limit(fans), glorot_limit(exact)
-        if abs(limit - exact_limit) > 0.01 * exact_limit:
-            told.add(tensor.kind)
-            count = sum(1 for other in tensors if other.kind == tensor.kind)
-            more = f" (and {count - 1} more)" if count > 1 else ""
-            yield (
-                f"{tensor.name}{more}: the framework's fans {tuple(fans)} give the limit "
-                f"{limit:.4g}, exact fans {tuple(exact)} give {exact_limit:.4g}; "
-                "choose with fans: exact"
-            )

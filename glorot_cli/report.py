@@ -1,14 +1,16 @@
-"""Tables for people and JSON for scripts; the only importer of rich."""
+"""Tables and progress for people; the only importer of rich."""
 
 from __future__ import annotations
 
-import json
+import functools
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from glorot_cli.documents import by_name
 from glorot_cli.errors import printable
 from glorot_cli.fans import glorot_limit
 from glorot_cli.formats.base import natural_size
@@ -16,144 +18,105 @@ from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
-    from glorot_cli.inspection import InspectedTensor, Inspection
+    from glorot_cli.inspection import Inspection
 
-Document = dict[str, Any]
-Row = list[str]
+Cells = list[str]
 
 PROGRESS_SECONDS = 1.0
 
 
-def plan_document(plan: Plan) -> Document:
-    """Return the plan as JSON's data; a value that does not apply is null."""
-    tensors = plan.tensors
-    return {
-        "tensors": [_tensor_document(tensor) for tensor in tensors],
-        "totals": {
-            "parameters": sum(t.parameters for t in tensors),
-            "trainable": sum(t.parameters for t in tensors if t.trainable),
-            "bytes": sum(t.nbytes for t in tensors),
-        },
-        "seed": plan.seed,
-        "rng": plan.rng,
-    }
+class Row(NamedTuple):
+    """A row of the plan's table: a tensor, or a repeat's tensors folded into one."""
+
+    name: str
+    tensor: PlannedTensor
+    moments: Moments | None
 
 
-def _tensor_document(tensor: PlannedTensor) -> Document:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype,
-        "initializer": tensor.initializer,
-        "arguments": tensor.arguments,
-        "fan_in": tensor.fans.fan_in if tensor.fans else None,
-        "fan_out": tensor.fans.fan_out if tensor.fans else None,
-        "limit": getattr(tensor.distribution, "limit", None),
-        "stddev": tensor.distribution.std(tensor.shape),
-        "parameters": tensor.parameters,
-        "bytes": tensor.nbytes,
-        "trainable": tensor.trainable,
-    }
-
-
-def init_document(plan: Plan, moments: Sequence[Moments], output: str) -> Document:
-    """Return the plan's document with what was drawn."""
-    document = plan_document(plan)
-    document["output"] = output
-    for tensor, found in zip(document["tensors"], moments, strict=True):
-        tensor["statistics"] = _statistics(found)
-    return document
-
-
-def _statistics(moments: Moments | None) -> Document | None:
-    if moments is None:
-        return None
-    values = {
-        "min": moments.minimum,
-        "max": moments.maximum,
-        "mean": moments.mean,
-        "std": moments.std,
-    }
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}
-
-
-def inspect_document(inspections: Sequence[Inspection]) -> Document:
-    """Return what files hold as JSON's data."""
-    return {
-        "files": [
-            {
-                "path": found.path,
-                "format": found.format,
-                "provenance": found.provenance,
-                "tensors": [_inspected_document(tensor) for tensor in found.tensors],
-                "totals": {
-                    "parameters": sum(math.prod(t.shape) for t in found.tensors),
-                    "bytes": sum(t.nbytes for t in found.tensors),
-                },
-            }
-            for found in inspections
-        ]
-    }
-
-
-def _inspected_document(tensor: InspectedTensor) -> Document:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype,
-        "fan_in": tensor.fans.fan_in if tensor.fans else None,
-        "fan_out": tensor.fans.fan_out if tensor.fans else None,
-        "limit": glorot_limit(tensor.fans) if tensor.fans else None,
-        "parameters": math.prod(tensor.shape),
-        "bytes": tensor.nbytes,
-        "statistics": _statistics(tensor.moments),
-        "fits": tensor.fits,
-    }
-
-
-def print_json(document: Document) -> None:
-    """Print one JSON document."""
-    print(json.dumps(document, ensure_ascii=True, indent=2, allow_nan=False))
-
-
-# A column's head, whether numbers stand in it, and its text for a tensor.
-Column = tuple[str, bool, Callable[[PlannedTensor, Moments | None], str]]
+# A column's head, whether numbers stand in it, and its text for a row.
+Column = tuple[str, bool, Callable[[Row], str]]
 
 _PLAN_COLUMNS: list[Column] = [
-    ("name", False, lambda t, m: t.name),
-    ("shape", False, lambda t, m: _shape(t.shape)),
-    ("dtype", False, lambda t, m: t.dtype),
-    ("initializer", False, lambda t, m: t.initializer),
-    ("fan_in", True, lambda t, m: str(t.fans.fan_in) if t.fans else ""),
-    ("fan_out", True, lambda t, m: str(t.fans.fan_out) if t.fans else ""),
-    ("limit", True, lambda t, m: _number(getattr(t.distribution, "limit", None))),
+    ("name", False, lambda r: r.name),
+    ("shape", False, lambda r: _shape(r.tensor.shape)),
+    ("dtype", False, lambda r: r.tensor.dtype),
+    ("initializer", False, lambda r: _decision(r.tensor)),
+    ("fan_in", True, lambda r: str(r.tensor.fans.fan_in) if r.tensor.fans else ""),
+    ("fan_out", True, lambda r: str(r.tensor.fans.fan_out) if r.tensor.fans else ""),
+    ("limit/stddev", True, lambda r: _number(_scale(r.tensor))),
 ]
 _DRAWN_COLUMNS: list[Column] = [
-    ("min", True, lambda t, m: _number(m.minimum if m else None)),
-    ("max", True, lambda t, m: _number(m.maximum if m else None)),
-    ("mean", True, lambda t, m: _number(m.mean if m else None)),
-    ("std", True, lambda t, m: _number(m.std if m else None)),
+    ("min", True, lambda r: _number(r.moments.minimum if r.moments else None)),
+    ("max", True, lambda r: _number(r.moments.maximum if r.moments else None)),
+    ("mean", True, lambda r: _number(r.moments.mean if r.moments else None)),
+    ("std", True, lambda r: _number(r.moments.std if r.moments else None)),
 ]
 _EXPECTED_COLUMNS: list[Column] = [
-    ("expected std", True, lambda t, m: _number(t.distribution.std(t.shape))),
-    ("forward gain", True, lambda t, m: _gain(t, t.fans.fan_in if t.fans else None)),
-    ("backward gain", True, lambda t, m: _gain(t, t.fans.fan_out if t.fans else None)),
+    ("expected std", True, lambda r: _number(_std(r.tensor))),
+    ("forward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_in)),
+    ("backward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_out)),
 ]
 
 
-def print_plan(plan: Plan, moments: Sequence[Moments] | None = None) -> None:
-    """Print a row for each tensor, with statistics if it was drawn, and a row of totals."""
+def print_plan(plan: Plan, moments: Sequence[Moments] | None = None, *, fold: bool = False) -> None:
+    """Print a row for each tensor, with statistics if it was drawn, and a row of totals.
+
+    With `fold`, the tensors of one repeat that are alike share a row.
+    """
     columns = [*_PLAN_COLUMNS, *(_DRAWN_COLUMNS if moments else []), *_EXPECTED_COLUMNS]
-    found: Sequence[Moments | None] = moments or [None] * len(plan.tensors)
-    rows = [
-        [text(tensor, each) for _, _, text in columns]
-        for tensor, each in zip(plan.tensors, found, strict=True)
-    ]
-    total = [""] * len(columns)
+    found = by_name(plan, moments)
+    rows = [Row(tensor.name, tensor, found.get(tensor.name)) for tensor in plan.entries]
+    cells = [[text(row) for _, _, text in columns] for row in (_folded(rows) if fold else rows)]
     parameters = sum(tensor.parameters for tensor in plan.tensors)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
-    total[0] = f"{parameters:,} parameters, {natural_size(nbytes)}"
-    _print_table([(head, right) for head, right, _ in columns], rows, total)
+    total = f"{parameters:,} parameters, {natural_size(nbytes)}"
+    _print_table([(head, right) for head, right, _ in columns], cells, total)
+
+
+def _folded(rows: list[Row]) -> list[Row]:
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        t = row.tensor
+        alike = (t.family or t.name, t.shape, t.dtype, t.distribution, t.fans, t.tied_to)
+        groups.setdefault(alike, []).append(row)
+    return [_fold(group) for group in groups.values()]
+
+
+def _fold(group: list[Row]) -> Row:
+    first, last = group[0], group[-1]
+    if len(group) == 1:
+        return first
+    texts = re.split(r"\{[^{}]*\}", first.tensor.family)
+    pattern = re.compile("(.*?)".join(map(re.escape, texts)))
+    found, end = pattern.fullmatch(first.name), pattern.fullmatch(last.name)
+    assert found is not None
+    assert end is not None
+    spans = [
+        low if low == high else f"{{{low}..{high}}}"
+        for low, high in zip(found.groups(), end.groups(), strict=True)
+    ]
+    name = "".join(text + span for text, span in zip(texts, [*spans, ""], strict=True))
+    drawn = [row.moments for row in group if row.moments is not None]
+    moments = functools.reduce(Moments.merged, drawn) if drawn else None
+    return Row(f"{name} x{len(group)}", first.tensor, moments)
+
+
+def _decision(tensor: PlannedTensor) -> str:
+    if tensor.tied_to is not None:
+        return f"tied to {tensor.tied_to}"
+    return f"{tensor.initializer}, not stored" if tensor.skipped else tensor.initializer
+
+
+def _scale(tensor: PlannedTensor) -> float | None:
+    if tensor.tied_to is not None:
+        return None
+    law = tensor.distribution
+    limit: float | None = getattr(law, "limit", None)
+    return getattr(law, "stddev", None) if limit is None else limit
+
+
+def _std(tensor: PlannedTensor) -> float | None:
+    return None if tensor.tied_to is not None else tensor.distribution.std(tensor.shape)
 
 
 def print_inspection(found: Inspection) -> None:
@@ -172,11 +135,9 @@ def print_inspection(found: Inspection) -> None:
         row += [_number(glorot_limit(fans) if fans else None), *map(_number, numbers)]
         rows.append([*row, t.fits or ""])
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
-    total = [""] * len(heads)
     parameters = sum(math.prod(t.shape) for t in found.tensors)
     nbytes = sum(t.nbytes for t in found.tensors)
-    total[0] = f"{parameters:,} parameters, {natural_size(nbytes)}"
-    _print_table(heads, rows, total)
+    _print_table(heads, rows, f"{parameters:,} parameters, {natural_size(nbytes)}")
 
 
 def _claim(found: Inspection) -> str:
@@ -197,10 +158,11 @@ def _number(value: float | None) -> str:
 def _gain(tensor: PlannedTensor, fan: int | None) -> str:
     if fan is None:
         return ""
-    return _number(fan * tensor.distribution.std(tensor.shape) ** 2)
+    std = tensor.distribution.std(tensor.shape)
+    return _number(fan * std * std)
 
 
-def _print_table(heads: list[tuple[str, bool]], rows: list[Row], total: Row) -> None:
+def _print_table(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
     rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_rich(heads, rows, total)
@@ -213,10 +175,10 @@ def _print_table(heads: list[tuple[str, bool]], rows: list[Row], total: Row) -> 
             for cell, width, (_, right) in zip(line, widths, heads, strict=True)
         )
         print("  ".join(cells).rstrip())
-    print(total[0])
+    print(total)
 
 
-def _print_rich(heads: list[tuple[str, bool]], rows: list[Row], total: Row) -> None:
+def _print_rich(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -229,7 +191,7 @@ def _print_rich(heads: list[tuple[str, bool]], rows: list[Row], total: Row) -> N
         table.add_row(*map(Text, row))
     console = Console(highlight=False)
     console.print(table)
-    console.print(Text(total[0]))
+    console.print(Text(total))
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from glorot_cli.arguments import Dims, bind
 from glorot_cli.dialects.keras_layers import LAYERS
-from glorot_cli.dialects.layer import Built, LayerEntry, LayerError, PlacedLayer
+from glorot_cli.dialects.layer import Built, LayerEntry, LayerError, Place, PlacedLayer
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 
 # Keras's other layers with weights, so that the error can say more than "unknown".
@@ -41,42 +41,52 @@ class Names:
 
 
 def place_layers(
-    entries: Sequence[LayerEntry], input_shape: Dims | None, path: KeyPath
+    entries: Iterable[tuple[Place, LayerEntry]], input_shape: Dims | None
 ) -> list[PlacedLayer]:
     """Name a chain of layers and let shapes flow through it, as Keras's Sequential does.
 
     Raises:
         SpecError: at the layer or the argument that does not fit.
     """
-    names, groups, taken = Names(), Names(), dict[str, int]()
+    names, groups, taken = Names(), Names(), set[str]()
     x, placed = input_shape, list[PlacedLayer]()
-    for index, entry in enumerate(entries):
-        here = (*path, index)
-        base = snake_case(_known_type(entry.type, here))
-        name = names.next(base) if entry.name is None else _checked_name(entry.name, here)
+    for place, entry in entries:
+        path = place.path
+        base = snake_case(_known_type(entry.type, path))
+        name = names.next(base) if entry.name is None else _checked_name(entry.name, path)
         if name in taken:
             raise SpecError(
-                f"the name {name!r} is taken by layers[{taken[name]}]; give one of them another",
-                (*here, "name") if entry.name is not None else here,
+                f"two layers are named {name!r}; give one of them another name",
+                (*path, "name") if entry.name is not None else path,
             )
-        taken[name] = index
+        taken.add(name)
         x = x if entry.input_shape is None else entry.input_shape
         if x is None:
             raise SpecError(
-                "the first layer needs an input shape: give the spec input_shape: [...]", here
+                "the first layer needs an input shape: give the spec input_shape: [...]", path
             )
-        x, weights = _build(entry, x, here)
-        placed.append(PlacedLayer(name, f"layers/{groups.next(base)}", entry, here, weights))
+        x, weights = _build(entry, x, place)
+        placed.append(
+            PlacedLayer(
+                name=name,
+                family=place.family or name,
+                group=f"layers/{groups.next(base)}",
+                entry=entry,
+                path=path,
+                names=place.names,
+                weights=weights,
+            )
+        )
     return placed
 
 
-def _build(entry: LayerEntry, x: Dims, path: KeyPath) -> Built:
-    function = LAYERS[entry.type]
-    arguments = bind(function, entry.arguments, path, entry.type, tuple(LayerEntry.model_fields))
+def _build(entry: LayerEntry, x: Dims, place: Place) -> Built:
+    function, common = LAYERS[entry.type], tuple(LayerEntry.model_fields)
+    arguments = bind(function, entry.arguments, place.names, place.path, entry.type, common)
     try:
         return function(x, **arguments)
     except LayerError as error:
-        raise SpecError(str(error), (*path, *error.path)) from None
+        raise SpecError(str(error), (*place.path, *error.path)) from None
 
 
 def _known_type(name: str, path: KeyPath) -> str:

@@ -29,6 +29,7 @@ from glorot_cli.dialects.spatial import (
     margins,
     slide,
     split,
+    split_known,
     spread,
 )
 from glorot_cli.errors import shown
@@ -41,6 +42,12 @@ ActivationName = Literal[
     "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink",
     "threshold",
 ]  # fmt: skip
+
+
+def check_rate(rate: float, key: str) -> None:
+    """Check the share of elements that a layer drops."""
+    if not 0.0 <= rate <= 1.0:
+        raise LayerError(f"expected a rate from 0 to 1, found {rate!r}", key)
 
 
 def Dense(
@@ -94,13 +101,16 @@ def convolution(rank: int) -> Callable[..., Built]:
         """Convolve with a kernel (*kernel_size, in / groups, filters)."""
         if padding == "causal" and rank > 1:
             raise LayerError("causal padding is for Conv1D only", "padding")
-        space, channels = split(x, rank, data_format)
+        space, channels = split_known(x, rank, data_format)
         if channels % groups:
             raise LayerError(f"{groups} groups do not divide {channels} input channels", "groups")
         if filters % groups:
             raise LayerError(f"{groups} groups do not divide {filters} filters", "groups")
         size = spread(kernel_size, rank, "kernel_size")
-        space = slide(space, size, strides, padding, dilation_rate)
+        rates = spread(dilation_rate, rank, "dilation_rate")
+        if max(spread(strides, rank, "strides")) > 1 and max(rates) > 1:
+            raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
+        space = slide(space, size, strides, padding, rates)
         axes = "DHW"[-rank:] + "IO"
         kernel = (*size, channels // groups, filters)
         weights = [Weight("kernel", kernel, axes, kernel_initializer, fused=groups)]
@@ -126,7 +136,7 @@ def DepthwiseConv2D(
     bias_initializer: Init = "zeros",
 ) -> Built:
     """Convolve each channel by itself with a kernel (h, w, in, multiplier)."""
-    space, channels = split(x, 2, data_format)
+    space, channels = split_known(x, 2, data_format)
     size = spread(kernel_size, 2, "kernel_size")
     space = slide(space, size, strides, padding, dilation_rate)
     kernel = (*size, channels, depth_multiplier)
@@ -208,6 +218,7 @@ def MultiHeadAttention(
     """
     if len(x) < 2:
         raise LayerError(f"MultiHeadAttention needs an input (steps, features), found {shown(x)}")
+    check_rate(dropout, "dropout")
     inputs = known(x, -1)
     value_dim = value_dim or key_dim
     outputs = (inputs,) if output_shape is None else spread(output_shape, 1, None)
@@ -217,7 +228,8 @@ def MultiHeadAttention(
     weights = []
     for name, size in sizes.items():
         kernel = (inputs, num_heads, size)
-        owner = f"{name}_dense"
+        # Keras keeps a public property for each but the gate.
+        owner = "_gate_dense" if name == "gate" else f"{name}_dense"
         weights.append(Weight(f"{name}/kernel", kernel, "IOO", kernel_initializer, owner=owner))
         if use_bias:
             bias = (num_heads, size)
@@ -247,6 +259,13 @@ def ReLU(
     threshold: Number = 0.0,
 ) -> Built:
     """Cut off below the threshold."""
+    for key, value in (
+        ("max_value", max_value),
+        ("negative_slope", negative_slope),
+        ("threshold", threshold),
+    ):
+        if value is not None and value < 0.0:
+            raise LayerError(f"expected a number of at least 0, found {value!r}", key)
     return Built(x, [])
 
 
@@ -259,8 +278,7 @@ def Dropout(
     x: Dims, *, rate: Number, noise_shape: Dims | None = None, seed: Seed | None = None
 ) -> Built:
     """Drop elements in training."""
-    if not 0.0 <= rate <= 1.0:
-        raise LayerError(f"expected a rate from 0 to 1, found {rate!r}", "rate")
+    check_rate(rate, "rate")
     return Built(x, [])
 
 

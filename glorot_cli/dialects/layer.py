@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pydantic import ConfigDict
 
 from glorot_cli.arguments import Dims, InitializerChoice, Seed, Table
 from glorot_cli.dtypes import DTypeName
 from glorot_cli.errors import KeyPath
+from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
 
 
@@ -64,16 +65,30 @@ class Built(NamedTuple):
     weights: list[Weight]
 
 
+class Place(Protocol):
+    """Say where an entry stands in the spec, and what its expressions may use."""
+
+    @property
+    def path(self) -> KeyPath: ...
+    @property
+    def names(self) -> Names: ...
+    @property
+    def family(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PlacedLayer:
     """Hold a layer where it stands in the network.
 
-    `name` is its name there; `group` is the place of its weights in Keras's `.weights.h5`; `path`
-    leads to its entry in the spec.
+    `name` is its name there, `family` the same before indices were filled in; `group` is the place
+    of its weights in Keras's `.weights.h5`; `path` leads to its entry in the spec, and `names` are
+    what its expressions may use.
     """
 
     name: str
+    family: str
     group: str
     entry: LayerEntry
     path: KeyPath
+    names: Names
     weights: list[Weight]

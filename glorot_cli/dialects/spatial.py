@@ -49,18 +49,24 @@ def margins(padding: Margins, rank: int) -> list[tuple[int, int]]:
     return [(pair[0], pair[1]) for pair in pairs]
 
 
-def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int]:
+def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int | None]:
     """Part an input into its spatial axes and its number of channels."""
     if len(x) != rank + 1:
         raise LayerError(
             f"expected an input of {rank} spatial axes and channels, found shape {shown(x)}"
         )
     if data_format == "channels_first":
-        return x[1:], known(x, 0)
-    return x[:-1], known(x, -1)
+        return x[1:], x[0]
+    return x[:-1], x[-1]
 
 
-def join(space: Dims, channels: int, data_format: DataFormat) -> Dims:
+def split_known(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int]:
+    """Part an input as `split` does, for a layer whose weights depend on the channels."""
+    space, _ = split(x, rank, data_format)
+    return space, known(x, 0 if data_format == "channels_first" else -1)
+
+
+def join(space: Dims, channels: int | None, data_format: DataFormat) -> Dims:
     """Put spatial axes and channels together again."""
     return (channels, *space) if data_format == "channels_first" else (*space, channels)
 
@@ -76,8 +82,6 @@ def slide(
     rank = len(space)
     steps = spread(strides, rank, "strides")
     rates = spread(dilation_rate, rank, "dilation_rate")
-    if max(steps) > 1 and max(rates) > 1:
-        raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
     positions: list[int | None] = []
     for n, width, step, rate in zip(space, size, steps, rates, strict=True):
         if n is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from glorot_cli.dtypes import DTYPES
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import hdf5, npy, safetensors
 from glorot_cli.formats.base import Extent
@@ -20,11 +21,17 @@ class Format(NamedTuple):
     lay_out: Callable[[Plan, str, Path], list[Extent]]
     is_folder: bool = False
     holds_provenance: bool = True
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16")
 
 
 FORMATS: dict[str, Format] = {
-    "safetensors": Format("safetensors", ".safetensors", safetensors.lay_out),
-    "keras": Format("keras", ".weights.h5, Keras 3's layout", hdf5.lay_out_keras),
+    "safetensors": Format("safetensors", ".safetensors", safetensors.lay_out, dtypes=DTYPES),
+    "keras": Format(
+        "keras",
+        ".weights.h5, Keras 3's layout",
+        hdf5.lay_out_keras,
+        dtypes=("float64", "float32", "float16", "bfloat16"),
+    ),
     "h5": Format("h5", ".h5, a dataset for each tensor", hdf5.lay_out),
     "npy": Format("npy", ".npy, one tensor", npy.lay_out, holds_provenance=False),
     "npy-folder": Format("npy-folder", "a folder of .npy", npy.lay_out_folder, is_folder=True),
@@ -62,3 +69,18 @@ def choose_format(path: str, name: str | None = None) -> Format:
         f"{path}: expected a name that ends in {endings} or /, found {shown(Path(path).name)}; "
         "rename the output or choose with --format"
     )
+
+
+def check_dtypes(chosen: Format, plan: Plan) -> None:
+    """Check that a format can hold every dtype of a plan.
+
+    Raises:
+        FormatError: naming the formats that can.
+    """
+    for tensor in plan.tensors:
+        if tensor.dtype not in chosen.dtypes:
+            able = [each.title for each in FORMATS.values() if tensor.dtype in each.dtypes]
+            raise FormatError(
+                f"{chosen.title.split(',')[0]} cannot hold {tensor.dtype}, the dtype of "
+                f"{shown(tensor.name)}; these can: {'; '.join(able)}"
+            )

@@ -89,7 +89,7 @@ def _check_folder(target: Path, *, force: bool) -> None:
 
 
 def _create(target: Path, *, folder: bool) -> tuple[Path, int]:
-    """Create a temporary path, locked so that a later run can tell a dead run's from a live one's."""
+    """Create a temporary path, locked so that a later run can tell that this one lives."""
     while True:
         path = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}{TEMPORARY}")
         if folder:
@@ -104,7 +104,7 @@ def _create(target: Path, *, folder: bool) -> tuple[Path, int]:
 
 
 def _stem(target: Path) -> str:
-    return f".{target.name[:100]}."
+    return f".{target.name[:40]}."
 
 
 def _remove_leavings(target: Path) -> None:

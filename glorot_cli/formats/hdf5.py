@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,22 @@ def _write(
     path: Path,
     attributes: dict[str, tuple[str, list[str]]],
 ) -> list[Extent]:
+    try:
+        return _create(plan, names, provenance, path, attributes)
+    except (OSError, RuntimeError) as error:
+        # The library tells the system's error in prose of several lines.
+        found = re.search(r"errno = (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number)) from None
+
+
+def _create(
+    plan: Plan,
+    names: list[str],
+    provenance: str,
+    path: Path,
+    attributes: dict[str, tuple[str, list[str]]],
+) -> list[Extent]:
     import h5py
 
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -74,7 +93,7 @@ def _write(
                 dataset = h5py.h5d.create(
                     _group(groups, parent),
                     leaf.encode(),
-                    h5py.h5t.py_create(numpy_dtype(tensor.dtype)),
+                    h5py.h5t.py_create(_dtype(tensor.dtype)),
                     h5py.h5s.create_simple(tensor.shape)
                     if tensor.shape
                     else h5py.h5s.create(h5py.h5s.SCALAR),
@@ -84,10 +103,17 @@ def _write(
                 raise FormatError(
                     f"in HDF5 {shown(name)} would be a dataset and a group; rename a tensor"
                 ) from None
+            if tensor.dtype == "bfloat16":
+                # What Keras writes, and without which it refuses the opaque type.
+                h5py.Dataset(dataset).attrs["dtype"] = "bfloat16"
             extents.append(Extent(index, path, dataset.get_offset()))
         for group, (attribute, values) in attributes.items():
             _write_names(groups[group], attribute, values)
     return extents
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype("V2") if name == "bfloat16" else numpy_dtype(name)
 
 
 def _group(groups: dict[str, Any], name: str) -> Any:

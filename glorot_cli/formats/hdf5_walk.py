@@ -37,7 +37,7 @@ def read_headers(path: Path) -> StoredFile:
             layout = "keras" if root.links.exists(b"layers") else "h5"
             tensors = [_stored(path, name, dataset) for name, dataset in _datasets(path, root)]
             return StoredFile(path, layout, _provenance(file), tensors)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: HDF5 cannot read it: {error}") from None
 
 
@@ -81,12 +81,15 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
         raise FormatError(
             f"{path}: {shown(name)} keeps its data in other files, which are not read"
         )
+    if dataset.shape is None:
+        raise FormatError(f"{path}: {shown(name)} has no shape, as HDF5's null dataspace allows")
     dtype = dataset.dtype
     nbytes = math.prod(dataset.shape) * dtype.itemsize
     stored = dataset.get_storage_size()
     offset = dataset.get_offset()
     slabs = None
-    if dtype.kind not in "biuf" or (nbytes and offset is None):
+    readable = dtype.kind in "biuf" or _is_bfloat16(dataset)
+    if not readable or (nbytes and offset is None):
         if nbytes > LARGEST_RATIO * max(stored, 1):
             raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
         slabs = _Slabs(path, name)
@@ -101,7 +104,18 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
 
 def _dtype_name(dataset: Any) -> str:
     dtype: np.dtype[Any] = dataset.dtype
-    return dtype.name if dtype.kind in "biuf" else str(dtype)
+    if dtype.kind in "biuf":
+        return dtype.name
+    return "bfloat16" if _is_bfloat16(dataset) else str(dtype)
+
+
+def _is_bfloat16(dataset: Any) -> bool:
+    """Tell whether a dataset is what Keras writes for bfloat16: two opaque bytes, so labelled."""
+    import h5py
+
+    if dataset.dtype != np.dtype("V2") or not h5py.h5a.exists(dataset, b"dtype"):
+        return False
+    return bool(h5py.Dataset(dataset).attrs["dtype"] == "bfloat16")
 
 
 class _Slabs:
@@ -112,6 +126,19 @@ class _Slabs:
         self._name = name
 
     def __call__(self) -> Iterator[Array]:
+        """Yield flat arrays.
+
+        Raises:
+            FormatError: if the stored bytes are damaged, or there are no numbers.
+        """
+        try:
+            yield from self._blocks()
+        except (OSError, RuntimeError, KeyError) as error:
+            raise FormatError(
+                f"{self._path}: {shown(self._name)}: HDF5 cannot read it: {error}"
+            ) from None
+
+    def _blocks(self) -> Iterator[Array]:
         import h5py
 
         with h5py.File(self._path, "r", locking=False) as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -100,31 +101,43 @@ def read_folder(path: Path) -> StoredFile:
     root = path.resolve()
     tensors = []
     for name, relative in files.items():
-        file = (path / str(relative)).resolve()
+        if not isinstance(relative, str) or "\0" in relative:
+            raise FormatError(f"{manifest}: expected a file's name, found {shown(relative)}")
+        file = (path / relative).resolve()
         if not file.is_relative_to(root):
             raise FormatError(f"{manifest}: {shown(relative)} lies outside the folder")
         tensors.append(_stored(name, file))
     return StoredFile(path, "npy-folder", provenance, tensors)
 
 
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
 def _stored(name: str, path: Path) -> StoredTensor:
+    if path.exists() and not path.is_file():
+        raise FormatError(f"cannot read {path}: it is not a regular file")
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran_order, dtype = read(file)
+            if version not in _HEADERS:
+                raise ValueError(f"expected version 1.0 or 2.0, found {version[0]}.{version[1]}")
+            shape, fortran_order, dtype = _HEADERS[version](file)
             offset = file.tell()
             size = file.seek(0, 2)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, tokenize.TokenError) as error:
         raise FormatError(f"{path}: not a .npy file: {error}") from None
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise FormatError(f"{path}: expected numbers, found dtype {dtype}")
+    if fortran_order and len(shape) > 1:
+        raise FormatError(f"{path}: expected elements in C order, found Fortran order")
+    if any(size < 0 for size in shape):
+        raise FormatError(f"{path}: expected sizes of at least 0, found shape {shown(shape)}")
     nbytes = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or dtype.kind not in "biuf" or (fortran_order and len(shape) > 1):
-        raise FormatError(f"{path}: expected numbers in C order, found dtype {dtype}")
     if nbytes != size - offset:
         raise FormatError(
             f"{path}: the header speaks of {nbytes} bytes, the file has {size - offset}"

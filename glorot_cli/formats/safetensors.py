@@ -22,11 +22,14 @@ _BITS = {
     "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 _RANK = {code: rank for rank, code in enumerate(_BITS)}
-_CODES = {"float32": "F32", "float64": "F64"}
+_CODES = {
+    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
+}  # fmt: skip
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16",
     "BF16": "bfloat16", "I32": "int32", "U32": "uint32", "F32": "float32", "F64": "float64",
-    "I64": "int64", "U64": "uint64",
+    "I64": "int64", "U64": "uint64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
 }  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def read_headers(path: Path) -> StoredFile:
         raise FormatError(f"{path}: expected __metadata__ to be an object")
     tensors = sorted(
         (_stored(name, entry, path, 8 + length) for name, entry in header.items()),
-        key=lambda tensor: tensor.offset or 0,
+        key=lambda tensor: (tensor.offset, tensor.nbytes),
     )
     _check_cover(path, tensors, 8 + length, size)
     return StoredFile(path, "safetensors", metadata.get("glorot"), tensors)

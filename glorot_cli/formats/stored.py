@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 
@@ -57,7 +58,7 @@ def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array
         FormatError: if NumPy has no such dtype, or the file ends early.
     """
     try:
-        dtype = np.dtype(tensor.dtype).newbyteorder(tensor.byte_order)  # type: ignore[arg-type]
+        dtype = numpy_dtype(tensor.dtype).newbyteorder(tensor.byte_order)  # type: ignore[arg-type]
     except TypeError:
         raise FormatError(
             f"{file.path}: {shown(tensor.name)}: cannot read elements of dtype {tensor.dtype}"

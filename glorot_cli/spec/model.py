@@ -2,90 +2,111 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import translate
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from glorot_cli.arguments import Dims, Init, Seed, ShapeOf, Size, Table, validated
+from glorot_cli.arguments import (
+    Dims,
+    Init,
+    InitializerChoice,
+    Seed,
+    ShapeOf,
+    Size,
+    Table,
+    validated,
+)
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.dtypes import DTypeName
-from glorot_cli.errors import KeyPath, SpecError, shown
+from glorot_cli.errors import SpecError, shown
 from glorot_cli.fans import FanRule
+from glorot_cli.spec.canonical import canonical
+from glorot_cli.spec.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.spec.source import Source, parse
 
 Dialect = Literal["keras"]
 Rng = Literal["aes-ctr"]
 
-# Keys that the spec's language has and this version does not read.
-LATER_KEYS = {
-    "spec": ("dims", "initializers", "inputs"),
-    "layer": ("repeat", "inputs", "layer", "layers", "tie", "skip"),
-    "tensor": ("repeat", "tie", "skip"),
-}
-
 
 class TensorEntry(Table):
     """Hold what a spec says of a raw tensor."""
 
-    shape: ShapeOf
-    initializer: Init
+    shape: ShapeOf | None = None
+    initializer: Init | None = None
     axes: str | None = None
     dtype: DTypeName | None = None
     seed: Seed | None = None
     fans: FanRule | None = None
     fused: Size = 1
+    tie: str | None = None
+    skip: bool = False
 
 
 class SpecTable(Table):
-    """Hold the keys of a spec; layers and tensors are validated one by one."""
+    """Hold the keys of a spec; entries and rules are read one by one."""
 
     seed: Seed | None = None
     dialect: Dialect = "keras"
     rng: Rng = "aes-ctr"
     dtype: DTypeName = "float32"
     fans: FanRule | None = None
+    dims: dict[str, Any] = Field(default={})
     input_shape: Dims | None = None
+    initializers: list[Any] = Field(default=[])
     layers: list[Any] = Field(default=[])
-    tensors: dict[str, Any] = Field(default={})
+    tensors: Any = Field(default={})
+
+
+class Rule(NamedTuple):
+    """Hold a glob on names, and the initialiser of the tensors that it is the first to match."""
+
+    glob: str
+    pattern: re.Pattern[str]
+    choice: InitializerChoice
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Hold a spec as read: its keys, its entries, and the source that errors point into."""
+    """Hold a spec as read: its keys, its dims and rules, and the source that errors point into."""
 
     source: Source
     table: SpecTable
-    layers: list[LayerEntry]
-    tensors: dict[str, TensorEntry]
+    dims: dict[str, int]
+    rules: list[Rule]
 
-    def tensor_path(self, name: str) -> KeyPath:
-        """Return the path to a raw tensor's entry."""
-        tensors = self.source.data["tensors"]  # type: ignore[index]
-        if isinstance(tensors, list):
-            index = next(i for i, item in enumerate(tensors) if name in item)
-            return "tensors", index, name
-        return "tensors", name
+    def layers(self) -> Iterator[tuple[Stamped, LayerEntry]]:
+        """Stamp out the layers, in order."""
+        for stamped in stamp_layers(self.table.layers, self.dims):
+            names, path = stamped.names, stamped.path
+            yield stamped, validated(LayerEntry, stamped.item, names, path, "a layer")
+
+    def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
+        """Stamp out the raw tensors, in order."""
+        for stamped in stamp_tensors(self.table.tensors, self.dims):
+            names, path = stamped.names, stamped.path
+            yield stamped, validated(TensorEntry, stamped.item, names, path, "a tensor")
 
     def canonical(self) -> dict[str, Any]:
         """Return the spec as plain data that JSON can hold without losing an order that matters."""
-        data = dict(self.source.data)  # type: ignore[call-overload]
-        tensors = data.get("tensors")
-        if isinstance(tensors, dict) and len(tensors) > 1:
-            data["tensors"] = [{name: entry} for name, entry in tensors.items()]
-        return data
+        assert isinstance(self.source.data, Mapping)
+        return canonical(self.source.data, self.dims)
 
 
 def load_spec(
-    spec: str | PathLike[str] | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    spec: str | PathLike[str] | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    dims: Mapping[str, int] | None = None,
 ) -> Spec:
     """Read a spec from a path, from standard input (`-`) or from a mapping.
 
-    `overrides` replace top-level keys.
+    `overrides` replace top-level keys, `dims` sizes of that name.
 
     Raises:
         SpecError: with file, line and column of the first mistake.
@@ -95,7 +116,7 @@ def load_spec(
     else:
         source = parse(*_read(spec))
     try:
-        return _model(source, dict(overrides or {}))
+        return _model(source, dict(overrides or {}), dims or {})
     except SpecError as error:
         raise source.located(error) from None
 
@@ -119,58 +140,28 @@ def _read(spec: str | PathLike[str]) -> tuple[str, str]:
         raise problem from None
 
 
-def _model(source: Source, overrides: dict[str, Any]) -> Spec:
+def _model(source: Source, overrides: dict[str, Any], dims: Mapping[str, int]) -> Spec:
     if not isinstance(source.data, dict):
         raise SpecError(f"expected a mapping with layers or tensors, found {shown(source.data)}")
     source = source._replace(data={**source.data, **overrides})
-    data: dict[str, Any] = source.data  # type: ignore[assignment]
-    _refuse_later(data, "spec", ())
-    table = validated(SpecTable, _joined(data), (), "a spec")
+    assert isinstance(source.data, dict)
+    sizes = evaluate_dims(source.data.get("dims", {}), dims)
+    table = validated(SpecTable, source.data, sizes, (), "a spec")
     if not table.layers and not table.tensors:
         raise SpecError("expected layers or tensors, found neither")
-    layers = [
-        _entry(LayerEntry, item, ("layers", index), "layer")
-        for index, item in enumerate(table.layers)
-    ]
-    tensors = {
-        name: _entry(TensorEntry, item, _tensor_path(data, name), "tensor")
-        for name, item in table.tensors.items()
-    }
-    return Spec(source, table, layers, tensors)
+    return Spec(source, table, sizes, [_rule(i, item) for i, item in enumerate(table.initializers)])
 
 
-def _joined(data: dict[str, Any]) -> dict[str, Any]:
-    """Join a list of mappings of tensors into one mapping."""
-    if not isinstance(data.get("tensors"), list):
-        return data
-    joined: dict[str, Any] = {}
-    for index, item in enumerate(data["tensors"]):
-        if not isinstance(item, dict):
-            raise SpecError(
-                f"expected a mapping of name to tensor, found {shown(item)}", ("tensors", index)
-            )
-        for name, entry in item.items():
-            if name in joined:
-                raise SpecError("the name is taken", ("tensors", index, name), at_key=True)
-            joined[name] = entry
-    return {**data, "tensors": joined}
-
-
-def _tensor_path(data: dict[str, Any], name: str) -> KeyPath:
-    tensors = data["tensors"]
-    if isinstance(tensors, list):
-        return "tensors", next(i for i, item in enumerate(tensors) if name in item), name
-    return "tensors", name
-
-
-def _entry(table: type[Any], item: object, path: KeyPath, kind: str) -> Any:
-    if not isinstance(item, dict):
-        raise SpecError(f"expected a {kind} as a mapping, found {shown(item)}", path)
-    _refuse_later(item, kind, path)
-    return validated(table, item, path, f"a {kind}")
-
-
-def _refuse_later(data: dict[str, Any], kind: str, path: KeyPath) -> None:
-    for key in LATER_KEYS[kind]:
-        if key in data:
-            raise SpecError("this version does not support this key yet", (*path, key), at_key=True)
+def _rule(index: int, item: object) -> Rule:
+    path = ("initializers", index)
+    if not isinstance(item, Mapping) or len(item) != 1:
+        raise SpecError(
+            f'expected a rule of one glob, such as "*.bias": zeros, found {shown(item)}', path
+        )
+    ((glob, value),) = item.items()
+    if not isinstance(value, str | Mapping):
+        raise SpecError(
+            f"expected an initializer's name or a mapping with its name, found {shown(value)}",
+            (*path, glob),
+        )
+    return Rule(glob, re.compile(translate(glob)), InitializerChoice(value, (*path, glob)))

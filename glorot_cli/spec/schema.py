@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from glorot_cli.arguments import signature_table
+from glorot_cli.arguments import SEED_SCHEMA, signature_table
 from glorot_cli.dialects.keras_layers import LAYERS
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
@@ -16,19 +16,70 @@ Schema = dict[str, Any]
 def spec_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a spec."""
     tensor = _object(TensorEntry)
-    tensors = {"type": "object", "additionalProperties": {"$ref": "#/$defs/tensor"}}
+    tensor["properties"]["repeat"] = _reference("repeat")
+    tensors = {"type": "object", "additionalProperties": _reference("tensor")}
     spec = _object(SpecTable)
-    spec["properties"]["layers"] = {"type": "array", "items": {"$ref": "#/$defs/layer"}}
-    spec["properties"]["tensors"] = {"anyOf": [tensors, {"type": "array", "items": tensors}]}
+    spec["properties"] |= {
+        "dims": {"type": "object", "additionalProperties": _size()},
+        "initializers": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": _reference("initializer"),
+            },
+        },
+        "layers": {"type": "array", "items": _reference("layer")},
+        "tensors": _reference("tensors"),
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "glorot spec",
         **spec,
         "$defs": {
-            "tensor": tensor,
-            "layer": {"oneOf": [_layer(name) for name in LAYERS]},
             "initializer": _initializer(),
+            "layer": {
+                "anyOf": [
+                    *(_layer(name) for name in LAYERS),
+                    _group({"type": "array", "items": _reference("layer")}),
+                ]
+            },
+            "repeat": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {
+                    "anyOf": [*_size()["anyOf"], {"type": "array", "items": _size()}]
+                },
+            },
+            "tensor": tensor,
+            "tensors": {
+                "anyOf": [
+                    tensors,
+                    {
+                        "type": "array",
+                        "items": {"anyOf": [tensors, _group(_reference("tensors"))]},
+                    },
+                ]
+            },
         },
+    }
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _size() -> Schema:
+    return {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+def _group(entries: Schema) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"repeat": _reference("repeat"), "entries": entries},
+        "required": ["repeat", "entries"],
     }
 
 
@@ -46,13 +97,14 @@ def _object(table: type[Any]) -> Schema:
 
 def _property(schema: Schema) -> Schema:
     if "$comment" in schema:
-        return {"$ref": f"#/$defs/{schema['$comment']}"}
+        return _reference(schema["$comment"])
     return {name: part for name, part in schema.items() if name not in ("title", "default")}
 
 
 def _layer(name: str) -> Schema:
     own, common = _object(signature_table(LAYERS[name])), _object(LayerEntry)
-    properties = {**common["properties"], "type": {"const": name}, **own["properties"]}
+    properties = {**common["properties"], **own["properties"]}
+    properties |= {"type": {"const": name}, "repeat": _reference("repeat")}
     return {
         "type": "object",
         "additionalProperties": False,
@@ -63,11 +115,11 @@ def _layer(name: str) -> Schema:
 
 def _initializer() -> Schema:
     forms = []
-    for name, function in INITIALIZERS.items():
-        own = _object(signature_table(function))
+    for name, initializer in INITIALIZERS.items():
+        own = _object(signature_table(initializer.function))
         names = [name, *(alias for alias, snake in CLASS_NAMES.items() if snake == name)]
         own["properties"]["name"] = {"enum": names}
-        own["properties"]["seed"] = {"type": "integer", "minimum": 0, "maximum": 2**64 - 1}
+        own["properties"]["seed"] = SEED_SCHEMA
         own["required"] = ["name", *own["required"]]
         forms.append(own)
     return {"anyOf": [{"enum": [*INITIALIZERS, *CLASS_NAMES]}, *forms]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 import re
@@ -17,6 +18,8 @@ LARGEST_TEXT = 64 << 20
 DEEPEST = 64
 
 Position = tuple[int, int]
+# For each line, counted from 0, the columns at which characters were left out before.
+Shifts = dict[int, list[int]]
 
 
 @dataclass(slots=True)
@@ -56,28 +59,39 @@ class Source(NamedTuple):
 
 
 def parse(text: str, name: str) -> Source:
-    """Read YAML 1.2, or JSON if the name ends in .json or the text starts with a brace.
+    """Read YAML 1.2, or JSON if the name ends in .json or the text starts as an object does.
 
     Raises:
         SpecError: at the first character that is not understood.
     """
     if len(text) > LARGEST_TEXT:
         raise _error(name, (1, 1), f"expected a spec below {LARGEST_TEXT >> 20} MiB of text")
-    if name.endswith(".json") or text.lstrip()[:1] == "{":
-        text = _checked_json(text, name)
+    if found := _UNPRINTABLE.search(text):
+        message = f"expected printable text, found character U+{ord(found[0]):04X}"
+        raise _error(name, _place(text, found.start()), message)
+    shifts: Shifts = {}
+    if name.endswith(".json") or _OBJECT.match(text):
+        _check_json(text, name)
+        text, shifts = _json_as_yaml(text)
     events = yaml.parse(text, Loader=getattr(yaml, "CLoader", yaml.Loader))
     try:
-        data, marks = _document(events, name)
+        data, marks = _document(events, name, shifts)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _error(name, position, _syntax(error, text, position)) from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
-        message = f"expected printable text, found character U+{ord(str(error.character)):04X}"
-        raise _error(name, (line, column), message) from None
+        position = _position(mark, shifts) if mark else (1, 1)
+        raise _error(name, position, _syntax(error, text, mark)) from None
     return Source(name, data, marks)
+
+
+# What YAML calls unprintable, and no line, tab or byte order mark is.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_OBJECT = re.compile(r'\s*\{\s*["}]')
+
+
+def _place(text: str, index: int) -> Position:
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
 def _error(name: str, position: Position, message: str) -> SpecError:
@@ -86,68 +100,104 @@ def _error(name: str, position: Position, message: str) -> SpecError:
     return error
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str, position: Position) -> str:
-    message = printable(f"not valid YAML: {error.problem or error.context}")
-    lines = text.splitlines()
-    line = lines[position[0] - 1] if position[0] <= len(lines) else ""
-    if "{" in line or "*" in line:
+def _syntax(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
+    message = f"not valid YAML: {error.problem or error.context}"
+    begun = error.context_mark
+    if error.problem and error.context and begun and mark and begun.index != mark.index:
+        message += f" {error.context}, which began at {begun.line + 1}:{begun.column + 1}"
+    lines = text.split("\n")
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if line.lstrip(" ").startswith("\t"):
+        message += "; indent with spaces, not tabs"
+    elif _UNQUOTED.search(line):
         message += "; a name with {i} or * needs quotes"
-    return message
+    return printable(message)
 
 
-def _checked_json(text: str, name: str) -> str:
-    """Check that the text is JSON, and return it as the YAML that means the same."""
+_UNQUOTED = re.compile(r"\{\w+\}|(?<![\w\"'])\*")
 
+
+def _check_json(text: str, name: str) -> None:
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
+        raise _error(name, _place(text, _constant(text)), f"not valid JSON: found {constant}")
 
     try:
-        json.loads(text, parse_constant=refuse)
+        # Numbers are read by the composer, which knows their places and bounds their length.
+        json.loads(text, parse_constant=refuse, parse_int=len, parse_float=len)
     except json.JSONDecodeError as error:
-        raise _error(name, (error.lineno, error.colno), f"not valid JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        problem = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise _error(name, (1, 1), f"not valid JSON: {problem}") from None
-    # JSON escapes what lies outside the basic plane as two halves, YAML as one number; and YAML
-    # knows no escaped slash in its older versions.
-    text = re.sub(
-        r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})",
-        lambda m: m[1] + chr(0x10000 + ((int(m[2], 16) & 0x3FF) << 10 | int(m[3], 16) & 0x3FF)),
-        text,
-    )
-    return re.sub(r"(?<!\\)((?:\\\\)*)\\/", r"\1/", text).replace("\t", " ")
+        message = f"not valid JSON: {error.msg.removesuffix(' at')}"
+        raise _error(name, (error.lineno, error.colno), message) from None
+    except RecursionError:
+        raise _error(name, (1, 1), "not valid JSON: nested too deeply") from None
 
 
-def _document(events: Iterator[Any], name: str) -> tuple[object, Marks]:
+def _constant(text: str) -> int:
+    """Find the first NaN or Infinity outside of strings."""
+    found = re.finditer(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', text)
+    return next(match.start() for match in found if match[1])
+
+
+_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_PAIR_SHIFT = len(r"\ud83d\ude00") - 1
+
+
+def _json_as_yaml(text: str) -> tuple[str, Shifts]:
+    """Return the YAML that means the same, and the columns after which characters are missing.
+
+    JSON escapes what lies outside the basic plane as two halves, YAML as one number; and JSON may
+    be indented by tabs.
+    """
+    shifts: Shifts = {}
+    lines = text.replace("\t", " ").split("\n")
+    for number, line in enumerate(lines):
+        if "\\u" not in line:
+            continue
+        lines[number] = _PAIR.sub(
+            lambda m: m[1] + chr(0x10000 + ((int(m[2], 16) & 0x3FF) << 10 | int(m[3], 16) & 0x3FF)),
+            line,
+        )
+        ends = [match.end() for match in _PAIR.finditer(line)]
+        if ends:
+            shifts[number] = [end - index * _PAIR_SHIFT for index, end in enumerate(ends, 1)]
+    return "\n".join(lines), shifts
+
+
+def _position(mark: Any, shifts: Shifts) -> Position:
+    missing = bisect.bisect_right(shifts.get(mark.line, ()), mark.column)
+    return mark.line + 1, mark.column + 1 + missing * _PAIR_SHIFT
+
+
+def _document(events: Iterator[Any], name: str, shifts: Shifts) -> tuple[object, Marks]:
     next(events)  # the stream's start
     first = next(events)
     if isinstance(first, yaml.StreamEndEvent):
         raise _error(name, (1, 1), "expected a spec, found an empty text")
-    data, marks = _Composer(events, name).value(next(events), 0)
+    data, marks = _Composer(events, name, shifts).value(next(events), 0)
     next(events)  # the document's end
     following = next(events)
     if not isinstance(following, yaml.StreamEndEvent):
-        raise _error(name, _start(following), "expected one document, found another")
+        place = _position(following.start_mark, shifts)
+        raise _error(name, place, "expected one document, found another")
     return data, marks
 
 
-def _start(event: Any) -> Position:
-    return event.start_mark.line + 1, event.start_mark.column + 1
-
-
 class _Composer:
-    def __init__(self, events: Iterator[Any], name: str) -> None:
+    def __init__(self, events: Iterator[Any], name: str, shifts: Shifts) -> None:
         self._events = events
         self._name = name
+        self._shifts = shifts
 
     def value(self, event: Any, depth: int) -> tuple[object, Marks]:
-        marks = Marks(_start(event))
+        marks = Marks(_position(event.start_mark, self._shifts))
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             what = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
             hint = '; a glob such as "*.bias" needs quotes' if what == "an alias" else ""
             raise self._refused(marks.start, f"expected a value, found {what}: write it out{hint}")
         if event.tag is not None and event.tag != "!":
-            raise self._refused(marks.start, f"expected a value, found the tag {shown(event.tag)}")
+            found = f"expected a value, found the tag {shown(event.tag)}; leave it out"
+            raise self._refused(marks.start, found)
         if depth > DEEPEST:
             raise self._refused(marks.start, f"expected at most {DEEPEST} levels of nesting")
         if isinstance(event, yaml.ScalarEvent):
@@ -180,7 +230,8 @@ class _Composer:
     def _key(self, event: Any, depth: int) -> tuple[str, Position]:
         key, marks = self.value(event, depth + 1)
         if not isinstance(event, yaml.ScalarEvent):
-            hint = "; a name with {i} needs quotes"
+            mapping = isinstance(event, yaml.MappingStartEvent)
+            hint = "; a name with {i} needs quotes" if mapping else ""
             raise self._refused(marks.start, f"expected a key, found {shown(key)}{hint}")
         return key if isinstance(key, str) else event.value, marks.start
 

@@ -7,8 +7,10 @@ float64 takes eight bytes. FIPS 197, SP 800-38A; as a generator it is ARS (Salmo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +19,19 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-from glorot_cli.distributions import Constant, Distribution, Identity, Uniform
-from glorot_cli.dtypes import largest_float32
+from glorot_cli.distributions import (
+    Constant,
+    Distribution,
+    Normal,
+    Ones,
+    Orthogonal,
+    Sparse,
+    TruncatedNormal,
+    Uniform,
+)
+from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
+from glorot_cli.streams import quantile, whole
 
 NAME = "aes-ctr"
 VERSION = 1
@@ -42,9 +54,9 @@ def fill_words(key: bytes, first: int, words: Array) -> None:
     if skipped:
         # A cipher starts at a multiple of 16 bytes: draw the words before too, and drop them.
         lead = skipped // words.itemsize
-        whole = np.empty(words.size + lead, words.dtype)
-        fill_words(key, first - lead, whole)
-        words[:] = whole[lead:]
+        more = np.empty(words.size + lead, words.dtype)
+        fill_words(key, first - lead, more)
+        words[:] = more[lead:]
         return
     cipher = Cipher(AES128(key), CTR((first * words.itemsize // 16).to_bytes(16, "big")))
     encryptor = cipher.encryptor()
@@ -57,26 +69,66 @@ def fill_words(key: bytes, first: int, words: Array) -> None:
 def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype: str) -> Draw:
     """Return the function that fills a flat array with the elements from a first index on.
 
-    It keeps no state: any element can be drawn alone, on any thread.
+    Any element can be drawn alone, on any thread; only laws that are drawn whole keep a state.
+
+    Raises:
+        ValueError: if the dtype holds no such values.
     """
-    if isinstance(distribution, Constant):
-        value = distribution.value
-        return lambda first, out: out.fill(value)
-    if isinstance(distribution, Identity):
-        return _identity(distribution.gain, shape)
     key = key_of(seed, name)
-    if distribution.limit is not None:
-        return _symmetric(distribution.limit, key, dtype)
-    return _range(distribution, key, dtype)
+    match distribution:
+        case Constant(value=value):
+            held = _held(value, dtype)
+            return lambda first, out: out.fill(held)
+        case Ones():
+            return _ones(distribution, _held(distribution.gain, dtype))
+        case Uniform(limit=float()) if dtype in ("float32", "float64"):
+            return _symmetric(distribution.high, key, dtype)
+        case Orthogonal() | Sparse():
+            exact = _whole(distribution, shape, key)
+        case Uniform():
+            exact = _uniform(distribution, key, dtype)
+        case Normal() | TruncatedNormal():
+            exact = _normal(distribution, key, dtype)
+    low, high = bounds(distribution, dtype)
+    if dtype in ("float32", "float64") and isinstance(distribution, Normal):
+        return exact
+    return _rounded(exact, low, high)
 
 
-def _identity(gain: float, shape: Shape) -> Draw:
-    rows, columns = shape
-    step, end = columns + 1, min(rows, columns) * (columns + 1)
+def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
+    """Return the smallest and the largest value of a dtype that a law allows.
 
+    Raises:
+        ValueError: if it allows none, or none but 0.
+    """
+    largest = PRECISIONS[dtype].largest
+    match distribution:
+        case Uniform(low=low, high=high):
+            pass
+        case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
+            low, high = centre + stddev * low, centre + stddev * high
+        case _:
+            return -largest, largest
+    least, most = -largest_not_above(-low, dtype), largest_not_above(high, dtype)
+    if not least <= most or (least == most == 0.0):
+        raise ValueError(f"{dtype} has no values from {low!r} to {high!r}, or only 0")
+    return max(least, -largest), min(most, largest)
+
+
+def _held(value: float, dtype: str) -> float:
+    if abs(value) > PRECISIONS[dtype].largest:
+        raise ValueError(f"{value!r} is beyond the largest {dtype}, {PRECISIONS[dtype].largest!r}")
+    return value
+
+
+def _ones(law: Ones, gain: float) -> Draw:
     def draw(first: int, out: Array) -> None:
         out.fill(0.0)
-        out[-first % step : max(0, end - first) : step] = gain
+        for group in range(law.groups):
+            start = law.start + group * law.stride
+            end = start + law.count * law.step
+            begin = start if first <= start else first + (start - first) % law.step
+            out[begin - first : max(0, end - first) : law.step] = gain
 
     return draw
 
@@ -86,7 +138,7 @@ def _symmetric(limit: float, key: bytes, dtype: str) -> Draw:
     if dtype == "float64":
         integer, scale = "<i8", np.float64(limit * 2.0**-63)
     else:
-        integer, scale = "<i4", np.float32(largest_float32(limit) * 2.0**-31)
+        integer, scale = "<i4", np.float32(largest_within(limit, "float32") * 2.0**-31)
 
     def draw(first: int, out: Array) -> None:
         words = out.view(integer)
@@ -97,15 +149,12 @@ def _symmetric(limit: float, key: bytes, dtype: str) -> Draw:
     return draw
 
 
-def _range(law: Uniform, key: bytes, dtype: str) -> Draw:
+def _uniform(law: Uniform, key: bytes, dtype: str) -> Draw:
+    """Draw a range into float32, or into float64 for a float64 tensor."""
+    if law.limit is not None:
+        return _symmetric(law.limit, key, "float32")
     half, centre = (law.high - law.low) / 2.0, (law.low + law.high) / 2.0
-    if dtype == "float64":
-        integer, scale, low, high = "<i8", half * 2.0**-63, law.low, law.high
-    else:
-        integer, scale = "<i4", half * 2.0**-31
-        low, high = -largest_float32(-law.low), largest_float32(law.high)
-    if not low <= high or not math.isfinite(half):
-        raise ValueError(f"no {dtype} lies from {law.low!r} to {law.high!r}")
+    integer, scale = ("<i8", half * 2.0**-63) if dtype == "float64" else ("<i4", half * 2.0**-31)
 
     def draw(first: int, out: Array) -> None:
         words = out.view(integer)
@@ -114,6 +163,78 @@ def _range(law: Uniform, key: bytes, dtype: str) -> Draw:
         np.multiply(values, scale, out=values)
         np.add(values, centre, out=values)
         np.copyto(out, values, casting="unsafe")
-        np.clip(out, low, high, out=out)
+        np.clip(out, law.low, law.high, out=out)
+
+    return draw
+
+
+def _normal(law: Normal | TruncatedNormal, key: bytes, dtype: str) -> Draw:
+    """Draw mean + stddev * z into float32 or, for a float64 tensor, into float64."""
+    quantiles = _quantiles(law)
+
+    def draw(first: int, out: Array) -> None:
+        words = out.view("<i8" if out.itemsize == 8 else "<i4")
+        fill_words(key, first, words)
+        if out.itemsize == 8:
+            words = (words >> 32).astype(np.int32)
+        for start in range(0, out.size, quantile.CHUNK):
+            stop = start + quantile.CHUNK
+            z = quantiles(words[start:stop])
+            np.multiply(z, law.stddev, out=z)
+            if law.centre != 0.0:
+                np.add(z, law.centre, out=z)
+            np.copyto(out[start:stop], z, casting="unsafe")
+
+    return draw
+
+
+def _quantiles(law: Normal | TruncatedNormal) -> Callable[[Array], Array]:
+    if isinstance(law, Normal):
+        return lambda words: quantile.quantiles(words, quantile.normal_lines())
+    if (law.low, law.high) == (-2.0, 2.0):
+        return lambda words: quantile.quantiles(words, quantile.truncated_lines())
+    low, high = quantile.share_within(law.low), quantile.share_within(law.high)
+    return lambda words: quantile.quantiles_between(words, low, high)
+
+
+def _rounded(draw_float32: Draw, low: float, high: float) -> Draw:
+    """Clip to values that the tensor's dtype holds, which rounding then keeps, and round."""
+    scratch = threading.local()
+
+    def draw(first: int, out: Array) -> None:
+        if out.itemsize >= 4:
+            draw_float32(first, out)
+            np.clip(out, low, high, out=out)
+            return
+        if getattr(scratch, "array", np.empty(0)).size < out.size:
+            scratch.array = np.empty(out.size, np.float32)
+        values = scratch.array[: out.size]
+        draw_float32(first, values)
+        np.clip(values, low, high, out=values)
+        np.copyto(out, values, casting="unsafe")
+
+    return draw
+
+
+def _whole(law: Orthogonal | Sparse, shape: Shape, key: bytes) -> Draw:
+    @functools.cache
+    def made() -> Array:
+        if isinstance(law, Orthogonal):
+            normals = np.empty(math.prod(whole.normal_shape(law, shape)))
+            _normal(Normal(0.0, 1.0), key, "float64")(0, normals)
+            return whole.orthogonal(law, shape, normals).reshape(-1)
+        # Word i ranks element i within its column, the words after all of those make the normals.
+        size = math.prod(shape)
+        ranks, normals = np.empty(size, "<i4"), np.empty(size, np.float32)
+        fill_words(key, 0, ranks)
+        _normal(Normal(0.0, law.stddev), key, "float32")(size, normals)
+        return whole.sparse(law, normals.reshape(shape), ranks.reshape(shape)).reshape(-1)
+
+    lock = threading.Lock()
+
+    def draw(first: int, out: Array) -> None:
+        with lock:
+            values = made()
+        np.copyto(out, values[first : first + out.size], casting="unsafe")
 
     return draw
