@@ -14,17 +14,17 @@ from glorot_cli.errors import GlorotError, printable, shown
 from glorot_cli.fans import FAN_RULES, FanRule
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Carry a Ctrl-C or a system's error past typer, whose versions answer them differently."""
 
 
 class _Commands(typer.core.TyperGroup):
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, OSError) as error:
-            raise _Stopped from error
+            raise _StoppedError from error
 
 
 app = typer.Typer(
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
             code = app(list(arguments), standalone_mode=False)
             sys.stdout.flush()
             return int(code or Exit.DONE)
-        except _Stopped as stopped:
+        except _StoppedError as stopped:
             raise stopped.__cause__ or stopped from None
     except GlorotError as error:
         return _fail(str(error))

@@ -143,11 +143,32 @@ class Sparse:
         return self.stddev * math.sqrt(1.0 - self.zeros / shape[0])
 
 
-Distribution = Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """Follow a law, but hold `value` at the elements from `start` to `stop`."""
+
+    law: Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse
+    start: int
+    stop: int
+    value: float
+
+    def mean(self, shape: Shape) -> float:
+        share = (self.stop - self.start) / math.prod(shape)
+        return (1.0 - share) * self.law.mean(shape) + share * self.value
+
+    def std(self, shape: Shape) -> float:
+        share, mean = (self.stop - self.start) / math.prod(shape), self.law.mean(shape)
+        between = share * (1.0 - share) * (mean - self.value) ** 2
+        return math.sqrt((1.0 - share) * self.law.std(shape) ** 2 + between)
+
+
+Distribution = Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Patched
 
 
 def is_random(distribution: Distribution) -> bool:
     """Tell whether a draw depends on the seed."""
+    if isinstance(distribution, Patched):
+        return is_random(distribution.law)
     return not isinstance(distribution, Constant | Ones)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from glorot_cli.distributions import is_random
 from glorot_cli.errors import GlorotError, shown, suggestion
 from glorot_cli.initializers import GAINS, INITIALIZERS, find_initializer
 from glorot_cli.plan import Plan
@@ -49,5 +50,6 @@ def explain_tensor(plan: Plan, name: str) -> str:
     lines.append(f"  {tensor.initializer}({arguments}), decided by {tensor.decided_by}")
     lines += [f"  {step}" for step in tensor.steps]
     lines.append(f"  expected std {tensor.distribution.std(tensor.shape)!r}")
-    lines.append(f"  drawn from {plan.rng} with seed {tensor.seed}")
+    if is_random(tensor.distribution):
+        lines.append(f"  drawn from {plan.rng} with seed {tensor.seed}")
     return "\n".join(lines)

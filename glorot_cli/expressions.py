@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Mapping
 
 from glorot_cli.errors import shown, suggestion
@@ -12,6 +13,13 @@ Names = Mapping[str, int]
 
 LONGEST = 200
 LARGEST = 2**64
+
+# What Python's parser may see: nothing that it would warn of, such as 1or 2.
+_TOKENS = re.compile(
+    r"(?: \s | [A-Za-z_]\w*(?!\w) | (?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])"
+    r"| \*(?!\*) | //? | [-+()] )*",
+    re.ASCII | re.VERBOSE,
+)
 
 
 def evaluate_integer(text: str, names: Names) -> int:
@@ -43,6 +51,8 @@ class _Evaluator:
     def value(self) -> float:
         if len(self._text) > LONGEST:
             raise ValueError(f"expected an expression of at most {LONGEST} characters")
+        if not _TOKENS.fullmatch(self._text):
+            raise self._refused()
         try:
             tree = ast.parse(self._text.strip(), mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError):

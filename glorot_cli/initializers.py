@@ -49,9 +49,12 @@ Nonlinearity = Literal[
 
 
 def _gain(value: object, info: ValidationInfo) -> float:
-    return (
-        GAINS[value] if isinstance(value, str) and value in GAINS else checked_number(value, info)
-    )
+    if isinstance(value, str) and value.isidentifier() and value not in (info.context or {}):
+        if value not in GAINS:
+            hint = suggestion(value, GAINS)
+            raise ValueError(f"expected a number or a nonlinearity, found {shown(value)}; {hint}")
+        return GAINS[value]
+    return checked_number(value, info)
 
 
 Gain = Annotated[float, BeforeValidator(_gain), WithJsonSchema({"type": ["number", "string"]})]
@@ -280,6 +283,11 @@ def trunc_normal(
         raise ValueError(f"[{a!r}, {b!r}] lies more than 5 std from the mean, found std {std!r}")
     if max(-low, high) > 10.0:
         kernel.steps.append(f"note: [{a!r}, {b!r}] is absolute and cuts nothing at std {std!r}")
+    # The division's rounding must not let a value past a bound.
+    while mean + std * low < a:
+        low = math.nextafter(low, math.inf)
+    while mean + std * high > b:
+        high = math.nextafter(high, -math.inf)
     return TruncatedNormal(mean, std, low, high)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
 
 def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
     start = shown(tensor.name).strip("'") + "{more}: "
-    law, shape = tensor.distribution, tensor.shape
+    law = tensor.distribution
     if tensor.exact is not None and tensor.fans is not None:
         exact_fans, exact_law = tensor.exact
         scale, exact_scale = _scale(law), _scale(exact_law)
@@ -50,15 +51,30 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
             f"{start}orthogonal kernels have the same bits only with the same BLAS library",
         )
     if tensor.dtype.startswith("float8") and isinstance(law, Uniform | Normal | TruncatedNormal):
-        # Half the smallest value rounds to 0; near 0 both laws are flat.
-        width = law.std(shape) * (3.0**0.5 if isinstance(law, Uniform) else 1.2533141373155001)
-        zeros = PRECISIONS[tensor.dtype].smallest / 2.0 / width
+        # Half the smallest value rounds to 0.
+        zeros = _share_within(law, PRECISIONS[tensor.dtype].smallest / 2.0)
         if zeros > 0.01:
             yield (
                 "float8",
-                f"{start}{min(zeros, 1.0):.1%} of the elements round to 0 in {tensor.dtype}; "
+                f"{start}{zeros:.1%} of the elements round to 0 in {tensor.dtype}; "
                 "scale the weights up, or choose another dtype",
             )
+
+
+def _share_within(law: Uniform | Normal | TruncatedNormal, width: float) -> float:
+    """Return how much of a law lies within `width` of 0."""
+    if isinstance(law, Uniform):
+        overlap = min(law.high, width) - max(law.low, -width)
+        return max(0.0, overlap) / (law.high - law.low)
+    ends = [(bound - law.centre) / law.stddev for bound in (-width, width)]
+    if isinstance(law, Normal):
+        return _mass(*ends)
+    low, high = (min(max(end, law.low), law.high) for end in ends)
+    return _mass(low, high) / _mass(law.low, law.high)
+
+
+def _mass(low: float, high: float) -> float:
+    return (math.erf(high / math.sqrt(2.0)) - math.erf(low / math.sqrt(2.0))) / 2.0
 
 
 def _scale(law: object) -> float:

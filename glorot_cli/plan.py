@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from glorot_cli.arguments import InitializerChoice
-from glorot_cli.dialects import keras
-from glorot_cli.distributions import Constant, Distribution, Ones, Uniform, is_random
+from glorot_cli.dialects.keras.network import place_layers
+from glorot_cli.distributions import Constant, Distribution, Ones, Patched, Uniform, is_random
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, printable, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.fans import Fans, Shape, check_axes, count_fans
 from glorot_cli.initializers import Decided, Kernel, decide
 from glorot_cli.notices import notices
+from glorot_cli.repeats import fill_name
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
 
 LARGEST_FILE = 2**62
@@ -31,8 +32,9 @@ class PlannedTensor:
     `fans` are by the rule that decides, None where there are none; `exact` is the law by exact
     fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
     the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
-    the plan only. `layer` and `group` are set for tensors of layers: the layer's name, and the
-    place of the variable in Keras's `.weights.h5`.
+    the plan only. The rest is set for tensors of layers: the layer's name, the variable's place in
+    Keras's `.weights.h5` (`group`, and a second name of it, `also_group`), and its `rank` in the
+    order of Keras's `model.layers`.
     """
 
     name: str
@@ -53,6 +55,8 @@ class PlannedTensor:
     skipped: bool = False
     layer: str | None = None
     group: str | None = None
+    also_group: str | None = None
+    rank: tuple[int, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -136,6 +140,7 @@ class _Draft(NamedTuple):
     kernel: Kernel
     dtype: str
     seed: int
+    patch: tuple[int, int, float] | None
     rest: dict[str, Any]
 
 
@@ -170,30 +175,30 @@ class _Planner:
         yield from self._of_tensors()
 
     def _of_layers(self) -> Iterator[_Draft]:
-        table = self.spec.table
-        for layer in keras.place_layers(self.spec.layers(), table.input_shape):
-            entry = layer.entry
-            variables: dict[str, int] = {}
-            for weight in layer.weights:
-                index = variables[weight.owner] = variables.get(weight.owner, -1) + 1
-                rule = entry.fans or table.fans or "keras"
-                group = (layer.group, weight.owner, "vars", str(index))
-                yield _Draft(
-                    name=f"{layer.name}/{weight.name}",
-                    path=layer.path,
-                    names=layer.names,
-                    own=weight.initializer,
-                    kernel=Kernel(weight.shape, weight.axes, weight.fused, rule),
-                    dtype=entry.dtype or table.dtype,
-                    seed=self.seed if entry.seed is None else entry.seed,
-                    rest={
-                        "kind": f"{entry.type} {weight.name}",
-                        "family": f"{layer.family}/{weight.name}",
-                        "trainable": entry.trainable and weight.trainable,
-                        "layer": layer.name,
-                        "group": "/".join(filter(None, group)),
-                    },
-                )
+        spec, table = self.spec, self.spec.table
+        if not table.layers:
+            return
+        for weight in place_layers(spec.layers(), spec.inputs(), table.outputs):
+            rule = weight.fans or table.fans or "keras"
+            yield _Draft(
+                name=weight.name,
+                path=weight.path,
+                names=weight.names,
+                own=weight.initializer,
+                kernel=Kernel(weight.shape, weight.axes, weight.fused, rule),
+                dtype=weight.dtype or table.dtype,
+                seed=self.seed if weight.seed is None else weight.seed,
+                patch=weight.patch,
+                rest={
+                    "kind": weight.kind,
+                    "family": weight.family,
+                    "trainable": weight.trainable,
+                    "layer": weight.layer,
+                    "group": weight.group,
+                    "also_group": weight.also_group,
+                    "rank": weight.rank,
+                },
+            )
 
     def _of_tensors(self) -> Iterator[_Draft]:
         table = self.spec.table
@@ -214,6 +219,7 @@ class _Planner:
                 kernel=Kernel(shape, entry.axes, entry.fused, entry.fans or table.fans or "exact"),
                 dtype=entry.dtype or table.dtype,
                 seed=self.seed if entry.seed is None else entry.seed,
+                patch=None,
                 rest={
                     "family": stamped.family,
                     "tied_to": entry.tie,
@@ -244,14 +250,18 @@ class _Planner:
             raise SpecError(
                 f"{error.message}; for the tensor {shown(draft.name)}", error.path
             ) from None
-        _check_values(decided.distribution, draft)
+        law = decided.distribution
+        _check_values(law, draft)
+        if draft.patch is not None:
+            assert not isinstance(law, Patched)
+            law = Patched(law, *draft.patch)
         return PlannedTensor(
             name=draft.name,
             shape=draft.kernel.shape,
             dtype=draft.dtype,
             initializer=decided.name,
             arguments=decided.arguments,
-            distribution=decided.distribution,
+            distribution=law,
             seed=draft.seed if decided.seed is None else decided.seed,
             fans=_fans(draft.kernel, decided),
             exact=_exact(choice, draft, decided),
@@ -321,8 +331,6 @@ def _tied(
 
 
 def _fill(target: str, draft: _Draft) -> str:
-    from glorot_cli.spec.repeats import fill_name
-
     return fill_name(target, draft.names, (*draft.path, "tie"))
 
 

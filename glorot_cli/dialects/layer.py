@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, NamedTuple, Protocol
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
-from glorot_cli.arguments import Dims, InitializerChoice, Seed, Table
+from glorot_cli.arguments import Dims, InitializerChoice, Seed, Table, bind, validated
 from glorot_cli.dtypes import DTypeName
-from glorot_cli.errors import KeyPath
+from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
 
-
-class LayerEntry(Table):
-    """Hold what a spec says of a layer: the keys that every type takes, and the type's own."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    name: str | None = None
-    input_shape: Dims | None = None
-    dtype: DTypeName | None = None
-    fans: FanRule | None = None
-    seed: Seed | None = None
-    trainable: bool = True
-
-    @property
-    def arguments(self) -> dict[str, object]:
-        """The keys that belong to the layer's type."""
-        return self.model_extra or {}
+# For weights whose initialiser no argument names.
+DEFAULT_ONES = InitializerChoice("ones", (), given=False)
+DEFAULT_GLOROT = InitializerChoice("glorot_uniform", (), given=False)
 
 
 class LayerError(ValueError):
@@ -45,8 +31,12 @@ class LayerError(ValueError):
 class Weight:
     """Describe one tensor of a layer.
 
-    `name` is the part of its path after the layer's name; `owner` is the attribute path of the
-    sublayer that holds it, empty for the layer itself; `axes` and `fused` are as in `fans`.
+    `name` is the part of its path below the layer's name; `owner` is the attribute path of the
+    sublayer that holds it, empty for the layer itself, and `also` of another that does; `axes` and
+    `fused` are as in `fans`; `patch` is a range of elements that hold a value of their own: (start,
+    stop, value). The rest is filled
+    in as the weight is placed: what its layer's entry says of it, where that stands, and its rank
+    among the weights of the network in the order in which Keras stores them.
     """
 
     name: str
@@ -56,6 +46,19 @@ class Weight:
     trainable: bool = True
     fused: int = 1
     owner: str = ""
+    also: str | None = None
+    patch: tuple[int, int, float] | None = None
+    dtype: str | None = None
+    fans: FanRule | None = None
+    seed: int | None = None
+    kind: str = ""
+    family: str = ""
+    path: KeyPath = ()
+    names: Names = field(default_factory=dict)
+    layer: str | None = None
+    group: str | None = None
+    also_group: str | None = None
+    rank: tuple[int, ...] = ()
 
 
 class Built(NamedTuple):
@@ -65,9 +68,51 @@ class Built(NamedTuple):
     weights: list[Weight]
 
 
+def within(weights: Iterable[Weight], name: str, owner: str) -> list[Weight]:
+    """Put weights below a name and an owner, either of which may be empty."""
+
+    def below(prefix: str, path: str) -> str:
+        return "/".join(filter(None, (prefix, path)))
+
+    return [
+        replace(
+            weight,
+            name=below(name, weight.name),
+            owner=below(owner, weight.owner),
+            also=None if weight.also is None else below(owner, weight.also),
+        )
+        for weight in weights
+    ]
+
+
+class LayerEntry(Table):
+    """Hold what a spec says of a layer: the keys that every type takes, and the type's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    name: str | None = None
+    input_shape: Dims | None = None
+    inputs: str | list[str] | None = None
+    dtype: DTypeName | None = None
+    fans: FanRule | None = None
+    seed: Seed | None = None
+    trainable: bool = True
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The keys that belong to the layer's type."""
+        return self.model_extra or {}
+
+
+COMMON_KEYS = tuple(LayerEntry.model_fields)
+
+
 class Place(Protocol):
     """Say where an entry stands in the spec, and what its expressions may use."""
 
+    @property
+    def item(self) -> Mapping[str, Any]: ...
     @property
     def path(self) -> KeyPath: ...
     @property
@@ -76,19 +121,147 @@ class Place(Protocol):
     def family(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedLayer:
-    """Hold a layer where it stands in the network.
+class Here(NamedTuple):
+    """Be the place of an entry that another entry holds."""
 
-    `name` is its name there, `family` the same before indices were filled in; `group` is the place
-    of its weights in Keras's `.weights.h5`; `path` leads to its entry in the spec, and `names` are
-    what its expressions may use.
-    """
-
-    name: str
-    family: str
-    group: str
-    entry: LayerEntry
+    item: Mapping[str, Any]
     path: KeyPath
     names: Names
-    weights: list[Weight]
+    family: str | None = None
+
+
+def read_entry(place: Place) -> LayerEntry:
+    """Validate the keys that every layer takes.
+
+    Raises:
+        SpecError: at the key that does not fit.
+    """
+    return validated(LayerEntry, place.item, place.names, place.path, "a layer")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Hold a layer as constructed: its name, its arguments, and the rule that builds it."""
+
+    name: str
+    entry: LayerEntry
+    place: Place
+    function: Callable[..., Built]
+    arguments: dict[str, Any]
+
+    def build(self, *inputs: Dims) -> Built:
+        """Return the output shape for these inputs, and the weights with what the entry says.
+
+        Raises:
+            SpecError: at the argument or the layer that the inputs do not fit.
+        """
+        several = self.function.__code__.co_varnames[0] == "xs"
+        if not several and len(inputs) != 1:
+            raise SpecError(
+                f"{self.entry.type} takes one input, found {len(inputs)}", self.place.path
+            )
+        try:
+            output, weights = self.function(inputs if several else inputs[0], **self.arguments)
+        except LayerError as error:
+            raise SpecError(str(error), (*self.place.path, *error.path)) from None
+        return Built(output, [self._placed(weight) for weight in weights])
+
+    def _placed(self, weight: Weight) -> Weight:
+        """Fill in what the entry says, unless an inner layer's entry has said it."""
+        entry = self.entry
+        return replace(
+            weight,
+            trainable=weight.trainable and entry.trainable,
+            dtype=weight.dtype or entry.dtype,
+            fans=weight.fans or entry.fans,
+            seed=entry.seed if weight.seed is None else weight.seed,
+            kind=weight.kind or f"{entry.type} {weight.name}",
+            path=weight.path or self.place.path,
+            names=weight.names or self.place.names,
+            family=f"{self.place.family or self.name}/{weight.family or weight.name}",
+        )
+
+
+class Inner(NamedTuple):
+    """Hold a layer that another layer's argument describes, before it is constructed."""
+
+    item: Mapping[str, Any]
+    path: KeyPath
+
+
+class InnerList(NamedTuple):
+    """Hold a list of layers that make a network within a layer, before it is constructed."""
+
+    items: list[Any]
+    path: KeyPath
+
+
+class Network(Protocol):
+    """Be the layers of a model, joined when it is called."""
+
+    def join(self, inputs: Mapping[str, Dims], outputs: Sequence[str]) -> Built:
+        """Let shapes flow through the layers, and return the output's and all weights."""
+        ...
+
+
+class Builder(Protocol):
+    """Be a dialect, for the layers that hold others."""
+
+    def layer(self, place: Place) -> Layer:
+        """Construct a layer."""
+        ...
+
+    def network(self, items: object, place: Place, path: KeyPath) -> Network:
+        """Construct a list of layers; `path` leads to it from the place."""
+        ...
+
+
+def _inner(value: object, info: ValidationInfo) -> Inner:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a layer as a mapping, found {shown(value)}")
+    return Inner(value, (info.field_name or "layer",))
+
+
+def _inners(value: object, info: ValidationInfo) -> Inner | list[Inner]:
+    if not isinstance(value, list):
+        return _inner(value, info)
+    key = info.field_name or "layers"
+    return [Inner(_inner(item, info).item, (key, index)) for index, item in enumerate(value)]
+
+
+def _inner_list(value: object, info: ValidationInfo) -> InnerList:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"expected a list of layers, found {shown(value)}")
+    return InnerList(value, (info.field_name or "layers",))
+
+
+_LAYER = {"$comment": "layer"}
+# Any to the type checker: a Layer, a list of Layers, or a Network, once constructed.
+InnerLayer = Annotated[Any, BeforeValidator(_inner), WithJsonSchema(_LAYER)]
+InnerLayers = Annotated[
+    Any, BeforeValidator(_inners), WithJsonSchema({"type": ["object", "array"]})
+]
+InnerNetwork = Annotated[Any, BeforeValidator(_inner_list), WithJsonSchema({"$comment": "layers"})]
+
+
+def bind_layer(
+    function: Callable[..., Built], entry: LayerEntry, place: Place, builder: Builder
+) -> dict[str, Any]:
+    """Bind a layer's arguments, and construct the layers that stand among them.
+
+    Raises:
+        SpecError: at the argument that does not fit.
+    """
+    arguments = bind(function, entry.arguments, place.names, place.path, entry.type, COMMON_KEYS)
+
+    def made(inner: Inner) -> Layer:
+        return builder.layer(Here(inner.item, (*place.path, *inner.path), place.names))
+
+    for key, value in arguments.items():
+        if isinstance(value, Inner):
+            arguments[key] = made(value)
+        elif isinstance(value, InnerList):
+            arguments[key] = builder.network(value.items, place, value.path)
+        elif isinstance(value, list) and value and isinstance(value[0], Inner):
+            arguments[key] = [made(inner) for inner in value]
+    return arguments

@@ -11,6 +11,12 @@ from glorot_cli.errors import shown
 DataFormat = Literal["channels_last", "channels_first"]
 
 
+def check_rate(rate: float, key: str) -> None:
+    """Check the share of elements that a layer drops."""
+    if not 0.0 <= rate <= 1.0:
+        raise LayerError(f"expected a rate from 0 to 1, found {rate!r}", key)
+
+
 def known(x: Dims, axis: int) -> int:
     """Return the size of an axis that weights depend on."""
     if not x:
@@ -37,14 +43,14 @@ def spread(size: int | tuple[int, ...], rank: int, key: str | None) -> tuple[int
     return sizes
 
 
-def margins(padding: Margins, rank: int) -> list[tuple[int, int]]:
+def margins(padding: Margins, rank: int, key: str) -> list[tuple[int, int]]:
     """Turn one margin, one per axis, or a pair per axis into a pair per axis."""
     per_axis = (padding,) * rank if isinstance(padding, int) else padding
     pairs = [(each, each) if isinstance(each, int) else each for each in per_axis]
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
         raise LayerError(
             f"expected one size, {rank} sizes or {rank} pairs of sizes, found {shown(padding)}",
-            "padding",
+            key,
         )
     return [(pair[0], pair[1]) for pair in pairs]
 
@@ -95,3 +101,34 @@ def slide(
             )
         positions.append(free // step + 1)
     return tuple(positions)
+
+
+def stretch(
+    space: Dims,
+    size: tuple[int, ...],
+    strides: int | tuple[int, ...],
+    padding: str,
+    output_padding: int | tuple[int, ...] | None,
+    dilation_rate: int | tuple[int, ...],
+) -> Dims:
+    """Count the outputs of a transposed convolution along each spatial axis, as Keras does."""
+    rank = len(space)
+    steps = spread(strides, rank, "strides")
+    rates = spread(dilation_rate, rank, "dilation_rate")
+    extra = (
+        (None,) * rank if output_padding is None else spread(output_padding, rank, "output_padding")
+    )
+    outputs: list[int | None] = []
+    for n, width, step, rate, more in zip(space, size, steps, rates, extra, strict=True):
+        reach = (width - 1) * rate + 1
+        if n is None:
+            outputs.append(None)
+        elif padding == "valid":
+            outputs.append(
+                (n - 1) * step + reach + (max(reach, step) - reach if more is None else more)
+            )
+        elif more is None:
+            outputs.append(n * step)
+        else:
+            outputs.append((n - 1) * step + reach % 2 + more)
+    return tuple(outputs)

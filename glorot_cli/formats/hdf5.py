@@ -29,7 +29,8 @@ def lay_out_keras(plan: Plan, provenance: str, path: Path) -> list[Extent]:
                 "write .h5 or .safetensors instead"
             )
         groups.append(tensor.group)
-    return _write(plan, groups, provenance, path, {})
+    aliases = {i: t.also_group for i, t in enumerate(plan.tensors) if t.also_group is not None}
+    return _write(plan, groups, provenance, path, aliases, {})
 
 
 def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
@@ -38,18 +39,18 @@ def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
     Layers get the attributes by which Keras's `load_weights` reads its older layout.
     """
     layers: dict[str, list[PlannedTensor]] = {}
-    for tensor in plan.tensors:
+    # Keras matches by order: that of `model.layers`, and what is trained before what is not.
+    for tensor in sorted(plan.tensors, key=lambda tensor: tensor.rank):
         if tensor.layer is not None:
             layers.setdefault(tensor.layer, []).append(tensor)
     attributes: dict[str, tuple[str, list[str]]] = {}
     if layers:
         attributes[""] = ("layer_names", list(layers))
     for layer, tensors in layers.items():
-        # Keras keeps what is trained before what is not.
         ordered = sorted(tensors, key=lambda tensor: not tensor.trainable)
         names = [tensor.name.removeprefix(f"{layer}/") for tensor in ordered]
         attributes[layer] = ("weight_names", names)
-    return _write(plan, [t.name for t in plan.tensors], provenance, path, attributes)
+    return _write(plan, [t.name for t in plan.tensors], provenance, path, {}, attributes)
 
 
 def _write(
@@ -57,10 +58,11 @@ def _write(
     names: list[str],
     provenance: str,
     path: Path,
+    aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
 ) -> list[Extent]:
     try:
-        return _create(plan, names, provenance, path, attributes)
+        return _create(plan, names, provenance, path, aliases, attributes)
     except (OSError, RuntimeError) as error:
         # The library tells the system's error in prose of several lines.
         found = re.search(r"errno = (\d+)", str(error))
@@ -73,6 +75,7 @@ def _create(
     names: list[str],
     provenance: str,
     path: Path,
+    aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
 ) -> list[Extent]:
     import h5py
@@ -107,6 +110,9 @@ def _create(
                 # What Keras writes, and without which it refuses the opaque type.
                 h5py.Dataset(dataset).attrs["dtype"] = "bfloat16"
             extents.append(Extent(index, path, dataset.get_offset()))
+            if index in aliases:
+                above, _, link = aliases[index].rpartition("/")
+                _group(groups, above).links.create_hard(link.encode(), file["/"].id, name.encode())
         for group, (attribute, values) in attributes.items():
             _write_names(groups[group], attribute, values)
     return extents

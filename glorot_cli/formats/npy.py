@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -44,6 +45,8 @@ def lay_out_folder(plan: Plan, provenance: str, path: Path) -> list[Extent]:
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
             raise FormatError(f"{shown(tensor.name)} is a tensor and a folder of others") from None
         except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+                raise
             raise FormatError(
                 f"cannot name a file after the tensor {shown(tensor.name)}: {error.strerror}"
             ) from None

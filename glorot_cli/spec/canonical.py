@@ -22,20 +22,20 @@ def _layer(item: Mapping[str, Any]) -> dict[str, Any]:
     item = dict(item)
     if "entries" in item:
         item["entries"] = [_layer(inner) for inner in item["entries"]]
-    return _nested(item, lambda inner: [inner])
+    return _nested(item)
 
 
 def _tensors(items: Any) -> Any:
     if isinstance(items, list):
         found = [
-            _nested({**item, "entries": _tensors(item["entries"])}, lambda inner: [inner])
+            _nested({**item, "entries": _tensors(item["entries"])})
             if "entries" in item
             else _tensors(item)
             for item in items
         ]
         return [part for item in found for part in (item if isinstance(item, list) else [item])]
     parts = [_tensor(name, dict(entry)) for name, entry in items.items()]
-    return parts[0] if len(parts) == 1 else parts
+    return parts[0] if len(parts) == 1 and "entries" not in parts[0] else parts
 
 
 def _tensor(name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -45,11 +45,11 @@ def _tensor(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     *outer, (index, bounds) = repeat.items()
     result: dict[str, Any] = {name: {**entry, "repeat": {index: bounds}}}
     for index, bounds in reversed(outer):
-        result = {"repeat": {index: bounds}, "entries": result}
+        result = {"repeat": {index: bounds}, "entries": [result]}
     return result
 
 
-def _nested(item: dict[str, Any], wrap: Any) -> dict[str, Any]:
+def _nested(item: dict[str, Any]) -> dict[str, Any]:
     """Turn a repeat over several indices, whose order matters, into groups within groups."""
     repeat = item.get("repeat")
     if not repeat or len(repeat) == 1:
@@ -57,5 +57,5 @@ def _nested(item: dict[str, Any], wrap: Any) -> dict[str, Any]:
     *outer, (index, bounds) = repeat.items()
     result = {**item, "repeat": {index: bounds}}
     for index, bounds in reversed(outer):
-        result = {"repeat": {index: bounds}, "entries": wrap(result)}
+        result = {"repeat": {index: bounds}, "entries": [result]}
     return result

@@ -23,12 +23,11 @@ from glorot_cli.arguments import (
     Table,
     validated,
 )
-from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.dtypes import DTypeName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.fans import FanRule
+from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.spec.canonical import canonical
-from glorot_cli.spec.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.spec.source import Source, parse
 
 Dialect = Literal["keras"]
@@ -59,6 +58,8 @@ class SpecTable(Table):
     fans: FanRule | None = None
     dims: dict[str, Any] = Field(default={})
     input_shape: Dims | None = None
+    inputs: dict[str, Dims] = Field(default={})
+    outputs: list[str] = Field(default=[])
     initializers: list[Any] = Field(default=[])
     layers: list[Any] = Field(default=[])
     tensors: Any = Field(default={})
@@ -81,11 +82,15 @@ class Spec:
     dims: dict[str, int]
     rules: list[Rule]
 
-    def layers(self) -> Iterator[tuple[Stamped, LayerEntry]]:
+    def layers(self) -> Iterator[Stamped]:
         """Stamp out the layers, in order."""
-        for stamped in stamp_layers(self.table.layers, self.dims):
-            names, path = stamped.names, stamped.path
-            yield stamped, validated(LayerEntry, stamped.item, names, path, "a layer")
+        return stamp_layers(self.table.layers, self.dims)
+
+    def inputs(self) -> dict[str, Dims]:
+        """Return the shapes of the network's inputs by their names."""
+        if self.table.inputs:
+            return dict(self.table.inputs)
+        return {} if self.table.input_shape is None else {"input": self.table.input_shape}
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
         """Stamp out the raw tensors, in order."""

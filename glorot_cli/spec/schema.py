@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from glorot_cli.arguments import SEED_SCHEMA, signature_table
-from glorot_cli.dialects.keras_layers import LAYERS
+from glorot_cli.dialects.keras.network import SharedEntry
+from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.spec.model import SpecTable, TensorEntry
@@ -30,7 +31,7 @@ def spec_schema() -> Schema:
                 "additionalProperties": _reference("initializer"),
             },
         },
-        "layers": {"type": "array", "items": _reference("layer")},
+        "layers": _reference("layers"),
         "tensors": _reference("tensors"),
     }
     return {
@@ -42,9 +43,11 @@ def spec_schema() -> Schema:
             "layer": {
                 "anyOf": [
                     *(_layer(name) for name in LAYERS),
-                    _group({"type": "array", "items": _reference("layer")}),
+                    _shared(),
+                    _group(_reference("layers")),
                 ]
             },
+            "layers": {"type": "array", "items": _reference("layer")},
             "repeat": {
                 "type": "object",
                 "minProperties": 1,
@@ -72,6 +75,12 @@ def _reference(name: str) -> Schema:
 
 def _size() -> Schema:
     return {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+def _shared() -> Schema:
+    shared = _object(SharedEntry)
+    shared["properties"]["repeat"] = _reference("repeat")
+    return shared
 
 
 def _group(entries: Schema) -> Schema:

@@ -25,6 +25,7 @@ from glorot_cli.distributions import (
     Normal,
     Ones,
     Orthogonal,
+    Patched,
     Sparse,
     TruncatedNormal,
     Uniform,
@@ -79,6 +80,9 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
         case Constant(value=value):
             held = _held(value, dtype)
             return lambda first, out: out.fill(held)
+        case Patched():
+            inner = drawer(distribution.law, shape, seed, name, dtype)
+            return _patched(inner, distribution, _held(distribution.value, dtype))
         case Ones():
             return _ones(distribution, _held(distribution.gain, dtype))
         case Uniform(limit=float()) if dtype in ("float32", "float64"):
@@ -101,6 +105,8 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     Raises:
         ValueError: if it allows none, or none but 0.
     """
+    if isinstance(distribution, Patched):
+        return bounds(distribution.law, dtype)
     largest = PRECISIONS[dtype].largest
     match distribution:
         case Uniform(low=low, high=high):
@@ -119,6 +125,14 @@ def _held(value: float, dtype: str) -> float:
     if abs(value) > PRECISIONS[dtype].largest:
         raise ValueError(f"{value!r} is beyond the largest {dtype}, {PRECISIONS[dtype].largest!r}")
     return value
+
+
+def _patched(inner: Draw, law: Patched, value: float) -> Draw:
+    def draw(first: int, out: Array) -> None:
+        inner(first, out)
+        out[max(0, law.start - first) : max(0, law.stop - first)] = value
+
+    return draw
 
 
 def _ones(law: Ones, gain: float) -> Draw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from glorot_cli.arguments import checked_size
@@ -55,13 +55,13 @@ def evaluate_dims(dims: object, overrides: Mapping[str, object]) -> dict[str, in
     return known
 
 
-def stamp_layers(items: object, names: Names) -> Iterator[Stamped]:
-    """Stamp out a list of layers and groups of layers.
+def stamp_layers(items: object, names: Names, path: KeyPath = ("layers",)) -> Iterator[Stamped]:
+    """Stamp out a list of layers and groups of layers, which `path` leads to.
 
     Raises:
         SpecError: at the entry or the repeat that makes no sense.
     """
-    return _counted(_layers(items, ("layers",), names))
+    return _counted(_layers(items, path, names))
 
 
 def stamp_tensors(items: object, names: Names) -> Iterator[Stamped]:
@@ -88,8 +88,7 @@ def _layers(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
         if not isinstance(item, Mapping):
             raise SpecError(f"expected a layer as a mapping, found {shown(item)}", here)
         if "entries" in item:
-            for inner in _group(item, here, names):
-                yield from _layers(item["entries"], (*here, "entries"), inner)
+            yield from _group(item, here, names, _layers)
             continue
         family = item.get("name")
         rest = {key: value for key, value in item.items() if key != "repeat"}
@@ -106,8 +105,7 @@ def _tensors(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
         for index, item in enumerate(items):
             here = (*path, index)
             if isinstance(item, Mapping) and "entries" in item:
-                for inner in _group(item, here, names):
-                    yield from _tensors(item["entries"], (*here, "entries"), inner)
+                yield from _group(item, here, names, _tensors)
             else:
                 yield from _tensors(item, here, names)
         return
@@ -115,6 +113,9 @@ def _tensors(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
         raise SpecError(f"expected a mapping of name to tensor, found {shown(items)}", path)
     for family, item in items.items():
         here = (*path, family)
+        if family in ("repeat", "entries"):
+            message = f"no tensor may be named {family!r}; a group stands in a list of tensors"
+            raise SpecError(message, here, at_key=True)
         if not isinstance(item, Mapping):
             raise SpecError(f"expected a tensor as a mapping, found {shown(item)}", here)
         rest = {key: value for key, value in item.items() if key != "repeat"}
@@ -122,7 +123,12 @@ def _tensors(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
             yield Stamped(rest, fill_name(family, inner, here, at_key=True), family, here, inner)
 
 
-def _group(item: Mapping[str, Any], path: KeyPath, names: Names) -> Iterator[Names]:
+def _group(
+    item: Mapping[str, Any],
+    path: KeyPath,
+    names: Names,
+    stamp: Callable[[object, KeyPath, Names], Iterator[Stamped]],
+) -> Iterator[Stamped]:
     for key in item:
         if key not in ("repeat", "entries"):
             raise SpecError(
@@ -132,7 +138,13 @@ def _group(item: Mapping[str, Any], path: KeyPath, names: Names) -> Iterator[Nam
             )
     if item.get("repeat") is None:
         raise SpecError("a group needs 'repeat', which is missing", path)
-    return _repetitions(item["repeat"], names, path)
+    for inner in _repetitions(item["repeat"], names, path):
+        entry = None
+        for entry in stamp(item["entries"], (*path, "entries"), inner):
+            yield entry
+        # Nothing bounds a repeat of nothing.
+        if entry is None:
+            raise SpecError("expected entries to repeat, found none", (*path, "entries"))
 
 
 def _repetitions(repeat: object, names: Names, path: KeyPath) -> Iterator[Names]:
@@ -162,7 +174,9 @@ def _range(bounds: object, names: Names, path: KeyPath) -> range:
     parts = bounds if isinstance(bounds, list) else [0, bounds]
     try:
         if not 2 <= len(parts) <= 3:
-            raise ValueError(f"expected n, [start, stop] or [start, stop, step], found {parts!r}")
+            raise ValueError(
+                f"expected n, [start, stop] or [start, stop, step], found {shown(parts)}"
+            )
         numbers = [_bound(part, names) for part in parts]
         if len(numbers) == 3 and numbers[2] == 0:
             raise ValueError("expected a step other than 0")
@@ -171,8 +185,10 @@ def _range(bounds: object, names: Names, path: KeyPath) -> range:
     found = range(*numbers)
     if not found:
         raise SpecError(f"{shown(bounds)} repeats nothing", path)
-    if len(found) > MOST_ENTRIES:
-        raise SpecError(f"expected at most {MOST_ENTRIES} repetitions, found {len(found)}", path)
+    # len() would overflow.
+    count = -(-(found.stop - found.start) // found.step)
+    if count > MOST_ENTRIES:
+        raise SpecError(f"expected at most {MOST_ENTRIES} repetitions, found {shown(count)}", path)
     return found
 
 

@@ -1,0 +1,1 @@
+"""The Keras dialect (Keras 3.15)."""

@@ -1,0 +1,289 @@
+"""Keras's networks: how layers are joined, and the order and the groups that they are stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from glorot_cli.arguments import Dims, Table, validated
+from glorot_cli.dialects.keras.names import Counters, snake_case
+from glorot_cli.dialects.keras.table import LAYERS
+from glorot_cli.dialects.layer import Built, Layer, Place, Weight, bind_layer, read_entry, within
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.repeats import stamp_layers
+
+INPUT = "input"
+
+
+class SharedEntry(Table):
+    """Hold an entry that calls an earlier layer again."""
+
+    shared: str
+    inputs: str | list[str] | None = None
+    name: str | None = None
+
+
+class Step(NamedTuple):
+    """Hold one entry: the layer that it constructs, or the call of an earlier one."""
+
+    place: Place
+    layer: Layer | None
+    shared: SharedEntry | None = None
+
+
+class Node(NamedTuple):
+    """Hold one call of a layer: its name, and the nodes it was called on. Inputs have no layer."""
+
+    layer: str | None
+    parents: tuple[str, ...]
+    output: Dims
+
+
+def place_layers(
+    entries: Iterable[Place], inputs: Mapping[str, Dims], outputs: Sequence[str]
+) -> list[Weight]:
+    """Name the layers of a spec, let shapes flow through them, and give all their weights.
+
+    Raises:
+        SpecError: at the layer or the argument that does not fit.
+    """
+    weights = _Dialect().steps(entries, ()).join(inputs, outputs).weights
+    counts: dict[str, int] = {}
+
+    def group(owner: str | None) -> str | None:
+        """Number the variables of each owner."""
+        if owner is None:
+            return None
+        counts[owner] = counts.get(owner, -1) + 1
+        return f"{owner}/vars/{counts[owner]}"
+
+    placed = list(weights)
+    # Keras keeps what is trained before what is not.
+    for index in sorted(range(len(weights)), key=lambda index: not weights[index].trainable):
+        weight = weights[index]
+        placed[index] = replace(
+            weight,
+            layer=weight.name.partition("/")[0],
+            group=group(weight.owner),
+            also_group=group(weight.also),
+        )
+    return placed
+
+
+class _Dialect:
+    """Construct the layers of one spec, counting their names across all its models."""
+
+    def __init__(self) -> None:
+        self.names = Counters()
+
+    def layer(self, place: Place) -> Layer:
+        entry = read_entry(place)
+        function = LAYERS[_known_type(entry.type, place.path)]
+        # Inner layers are constructed before the one that holds them, and take their names first.
+        arguments = bind_layer(function, entry, place, self)
+        if entry.name is None:
+            name = self.names.next(snake_case(entry.type))
+        else:
+            name = _checked_name(entry.name, place.path)
+        return Layer(name, entry, place, function, arguments)
+
+    def network(self, items: object, place: Place, path: KeyPath) -> Steps:
+        whole = (*place.path, *path)
+        return self.steps(stamp_layers(items, place.names, whole), whole)
+
+    def steps(self, entries: Iterable[Place], path: KeyPath) -> Steps:
+        return Steps([self._step(place) for place in entries], path)
+
+    def _step(self, place: Place) -> Step:
+        if "shared" not in place.item:
+            return Step(place, self.layer(place))
+        entry = validated(SharedEntry, place.item, place.names, place.path, "a shared layer")
+        return Step(place, None, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Hold the layers of a model in the order of their construction."""
+
+    steps: list[Step]
+    path: KeyPath
+
+    def join(self, inputs: Mapping[str, Dims], outputs: Sequence[str]) -> Built:
+        """Let shapes flow, and return the output's and the weights of all layers.
+
+        The weights' owners lead from the model to the layer that holds them, and their ranks are
+        those of `model.layers`.
+
+        Raises:
+            SpecError: at the layer that its inputs do not fit, or that leads to no output.
+        """
+        nodes = {name: Node(None, (), shape) for name, shape in inputs.items()}
+        built: dict[str, tuple[Layer, list[Weight]]] = {}
+        last = next(iter(inputs)) if len(inputs) == 1 else None
+        for step in self.steps:
+            last = self._call(step, nodes, built, last)
+        ends = list(outputs) or _leaves(nodes)
+        for end in ends:
+            if end not in nodes:
+                raise SpecError(
+                    f"no layer is named {shown(end)}; {suggestion(end, nodes)}",
+                    (*self.path, "outputs"),
+                )
+        weights = _stored(built, _order(nodes, ends))
+        if self.path and len(ends) != 1:
+            raise SpecError(f"expected a model of one output, found {len(ends)}", self.path)
+        return Built(nodes[ends[0]].output, weights)
+
+    def _call(
+        self,
+        step: Step,
+        nodes: dict[str, Node],
+        built: dict[str, tuple[Layer, list[Weight]]],
+        last: str | None,
+    ) -> str:
+        place, shared = step.place, step.shared
+        layer = step.layer if shared is None else _again(shared.shared, built, place)
+        assert layer is not None
+        label = layer.name
+        if shared is not None:
+            label = shared.name or f"{layer.name}:{len(nodes)}"
+        if label in nodes:
+            raise SpecError(
+                f"two layers are named {shown(label)}; give one of them another name",
+                (*place.path, "name") if "name" in place.item else place.path,
+            )
+        said = layer.entry.inputs if shared is None else shared.inputs
+        parents = _parents(said, nodes, last, layer, place)
+        shapes = [nodes[parent].output for parent in parents]
+        if shared is None and layer.entry.input_shape is not None:
+            shapes = [layer.entry.input_shape]
+        if not shapes:
+            raise SpecError(
+                "the first layer needs an input shape: give the spec input_shape: [...]",
+                place.path,
+            )
+        output, weights = layer.build(*shapes)
+        nodes[label] = Node(layer.name, tuple(parents), output)
+        if shared is None:
+            built[layer.name] = layer, weights
+        return label
+
+
+def _again(name: str, built: Mapping[str, tuple[Layer, list[Weight]]], place: Place) -> Layer:
+    if name not in built:
+        raise SpecError(
+            f"no layer before this one is named {shown(name)}; {suggestion(name, built)}",
+            (*place.path, "shared"),
+        )
+    return built[name][0]
+
+
+def _parents(
+    said: str | list[str] | None,
+    nodes: Mapping[str, Node],
+    last: str | None,
+    layer: Layer,
+    place: Place,
+) -> list[str]:
+    if said is None:
+        if last is None and len(nodes) > 1 and layer.entry.input_shape is None:
+            raise SpecError(
+                f"the model has several inputs: say which with inputs: [...]; {', '.join(nodes)}",
+                place.path,
+            )
+        return [] if last is None else [last]
+    names = [said] if isinstance(said, str) else said
+    if not names:
+        raise SpecError("expected the names of layers, found none", (*place.path, "inputs"))
+    for name in names:
+        if name not in nodes:
+            raise SpecError(
+                f"no layer before this one is named {shown(name)}; {suggestion(name, nodes)}",
+                (*place.path, "inputs"),
+            )
+    return names
+
+
+def _leaves(nodes: Mapping[str, Node]) -> list[str]:
+    """Find the nodes that nothing is called on, in their order."""
+    called = {parent for node in nodes.values() for parent in node.parents}
+    leaves = [name for name, node in nodes.items() if name not in called and node.layer]
+    return leaves or list(nodes)[-1:]
+
+
+def _stored(built: Mapping[str, tuple[Layer, list[Weight]]], order: Sequence[str]) -> list[Weight]:
+    """Say where a model stores the weights of its layers; the result keeps their construction."""
+    groups, stored, weights = Counters(), {}, []
+    for position, name in enumerate(order):
+        stored[name] = position, groups.next(snake_case(built[name][0].entry.type))
+    for name, (layer, own) in built.items():
+        if name not in stored:
+            raise SpecError(f"the layer {shown(name)} leads to no output", layer.place.path)
+        position, group = stored[name]
+        ranked = [
+            replace(weight, rank=(position, *(weight.rank or (index,))))
+            for index, weight in enumerate(own)
+        ]
+        weights += within(ranked, name, f"layers/{group}")
+    return weights
+
+
+def _order(nodes: Mapping[str, Node], outputs: Sequence[str]) -> list[str]:
+    """Order layers as `model.layers`: by their distance from the outputs, then as first met.
+
+    A layer's depth is the longest way from any call of it to an output; layers of one depth stand
+    as a depth-first walk from the outputs meets them.
+    """
+    met, finished = _walk(nodes, outputs)
+    depths: dict[str, int] = {}
+    layer_depths: dict[str, int] = {}
+    for name in reversed(finished):
+        node = nodes[name]
+        key = node.layer or name
+        depth = max(depths.get(name, 0), layer_depths.get(key, 0))
+        depths[name] = layer_depths[key] = depth
+        for parent in node.parents:
+            depths[parent] = max(depth + 1, depths.get(parent, 0))
+    layers = {node.layer for node in nodes.values() if node.layer is not None}
+    ordered = sorted(layer_depths, key=lambda name: (-layer_depths[name], met[name]))
+    return [name for name in ordered if name in layers]
+
+
+def _walk(nodes: Mapping[str, Node], outputs: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Walk depth first from the outputs: when each layer is first met, and nodes as finished."""
+    met: dict[str, int] = {}
+    finished: list[str] = []
+    seen: set[str] = set()
+    for output in outputs:
+        stack = [(output, False)]
+        while stack:
+            name, is_finished = stack.pop()
+            if is_finished:
+                finished.append(name)
+                continue
+            if name in seen:
+                continue
+            seen.add(name)
+            met.setdefault(nodes[name].layer or name, len(met))
+            stack.append((name, True))
+            stack += [(parent, False) for parent in reversed(nodes[name].parents)]
+    return met, finished
+
+
+def _known_type(name: str, path: KeyPath) -> str:
+    if name not in LAYERS:
+        hint = suggestion(name, LAYERS)
+        if hint.startswith("known"):
+            hint = "if it has weights, write them under tensors, with their axes"
+        raise SpecError(f"unknown layer type {shown(name)}; {hint}", (*path, "type"))
+    return name
+
+
+def _checked_name(name: str, path: KeyPath) -> str:
+    if not name or "/" in name:
+        raise SpecError(
+            f"expected a layer name without '/', as Keras does, found {shown(name)}",
+            (*path, "name"),
+        )
+    return name

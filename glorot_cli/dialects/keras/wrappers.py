@@ -1,0 +1,65 @@
+"""Layers that hold another layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from glorot_cli.arguments import Dims, InitializerChoice, Size
+from glorot_cli.dialects.layer import Built, InnerLayer, Layer, LayerError, Weight, within
+from glorot_cli.errors import shown
+
+MergeMode = Literal["concat", "sum", "ave", "mul"]
+
+
+def TimeDistributed(x: Dims, *, layer: InnerLayer) -> Built:
+    """Apply a layer to each step."""
+    if len(x) < 2:
+        raise LayerError(f"expected an input of (steps, features), found shape {shown(x)}")
+    output, weights = layer.build(x[1:])
+    return Built((x[0], *output), within(weights, layer.name, "layer"))
+
+
+def Bidirectional(
+    x: Dims,
+    *,
+    layer: InnerLayer,
+    merge_mode: MergeMode | None = "concat",
+    backward_layer: InnerLayer | None = None,
+) -> Built:
+    """Run a recurrent layer forwards and another backwards."""
+    output, forward = layer.build(x)
+    behind: Layer = layer if backward_layer is None else backward_layer
+    output_behind, backward = behind.build(x)
+    if merge_mode is None:
+        raise LayerError("two outputs are not supported; choose how to merge them", "merge_mode")
+    if output != output_behind:
+        raise LayerError(
+            f"forwards gives shape {shown(output)}, backwards {shown(output_behind)}",
+            "backward_layer",
+        )
+    if merge_mode == "concat":
+        size = output[-1]
+        output = (*output[:-1], None if size is None else 2 * size)
+    name = f"backward_{layer.name}" if backward_layer is None else backward_layer.name
+    return Built(
+        output,
+        [
+            *within(forward, f"forward_{layer.name}", "forward_layer"),
+            *within(backward, name, "backward_layer"),
+        ],
+    )
+
+
+def SpectralNormalization(x: Dims, *, layer: InnerLayer, power_iterations: Size = 1) -> Built:
+    """Divide a layer's kernel by its largest singular value (Miyato et al., 2018)."""
+    output, weights = layer.build(x)
+    kernel = next((w for w in weights if w.name in ("kernel", "embeddings")), None)
+    if kernel is None:
+        raise LayerError(f"{layer.entry.type} has neither a kernel nor embeddings", "layer")
+    choice = InitializerChoice({"name": "truncated_normal", "stddev": 0.02}, (), given=False)
+    vector = Weight("vector_u", (1, kernel.shape[-1]), "IO", choice, trainable=False)
+    # Keras keeps the kernel as the wrapper's own variable too, and stores it in both places.
+    placed = zip(within(weights, layer.name, "layer"), weights, strict=True)
+    held = [replace(weight, also="") if own is kernel else weight for weight, own in placed]
+    return Built(output, [*held, vector])
