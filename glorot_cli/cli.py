@@ -313,6 +313,24 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 @app.command()
+def spec(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A Keras model's JSON or .keras archive.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Print a spec of what a file describes."""
+    from glorot_cli import documents
+    from glorot_cli.derive import derive_spec, spec_text
+
+    derived = derive_spec(file)
+    if json:
+        documents.print_json(derived)
+    else:
+        print(spec_text(derived), end="")
+
+
+@app.command()
 def inspect(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Weight files, or folders of .npy.")

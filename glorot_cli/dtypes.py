@@ -28,7 +28,11 @@ PRECISIONS: dict[str, Precision] = {
     "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9),
     "float8_e5m2": Precision(1, 2, 57344.0, 2.0**-16),
 }
-ITEM_SIZES: dict[str, int] = {name: precision.itemsize for name, precision in PRECISIONS.items()}
+# A spec asks for floats; counters in torch's state are integers.
+ITEM_SIZES: dict[str, int] = {
+    **{name: precision.itemsize for name, precision in PRECISIONS.items()},
+    "int64": 8,
+}
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

@@ -230,8 +230,8 @@ class _Engine:
         out = buffer[piece.at : piece.at + piece.elements * dtype.itemsize].view(dtype)
         self._drawer_of(piece)(piece.first, out)
         centre = tensor.distribution.mean(tensor.shape)
-        if dtype.itemsize < 4:
-            out = out.astype(np.float32)
+        if tensor.dtype not in ("float32", "float64"):
+            out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))
 
     def _drawer_of(self, piece: _Piece) -> aes_ctr.Draw:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans, glorot_limit
 from glorot_cli.formats.reading import read_headers
@@ -122,7 +122,7 @@ def _is_uniform(moments: Moments, limit: float, dtype: str) -> bool:
     mean = moments.centre + moments.total / n
     square = moments.squares / n + 2.0 * moments.centre * moments.total / n + moments.centre**2
     extreme = max(-moments.minimum, moments.maximum)
-    rounding = 2.0 ** -PRECISIONS[dtype].fraction
+    rounding = 2.0 ** -PRECISIONS[dtype].fraction if dtype in PRECISIONS else 0.0
     return (
         extreme <= limit * (1.0 + rounding)
         and extreme >= limit * (1.0 - _LOG_CHANCE / n)
@@ -182,7 +182,7 @@ def _all_moments(
             return _merged(map(_moments, tensor.slabs()))
         return _moments(read_block(file, tensor, index, local.buffer))
 
-    readable = [tensor.nbytes > 0 and _is_float(tensor) for tensor, _ in chosen]
+    readable = [tensor.nbytes > 0 and _is_readable(tensor) for tensor, _ in chosen]
     tasks = [
         (tensor, index)
         for (tensor, _), numbers in zip(chosen, readable, strict=True)
@@ -203,13 +203,13 @@ def _merged(parts: Iterable[Moments]) -> Moments:
     return functools.reduce(Moments.merged, parts)
 
 
-def _is_float(tensor: StoredTensor) -> bool:
-    return tensor.dtype in PRECISIONS
+def _is_readable(tensor: StoredTensor) -> bool:
+    return tensor.dtype in ITEM_SIZES
 
 
 def _moments(block: np.ndarray[Any, np.dtype[Any]]) -> Moments:
-    if block.dtype.itemsize < 4:
-        block = block.astype(np.float32)
+    if block.dtype.itemsize < 4 or block.dtype.kind == "i":
+        block = block.astype(np.float64 if block.dtype.kind == "i" else np.float32)
     block = np.asarray(block, block.dtype.newbyteorder("="))
     with np.errstate(over="ignore", invalid="ignore"):
         found = Moments.of(block, 0.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from glorot_cli.arguments import InitializerChoice
-from glorot_cli.dialects.keras.network import place_layers
+from glorot_cli.dialects import place_layers
 from glorot_cli.distributions import Constant, Distribution, Ones, Patched, Uniform, is_random
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, printable, shown, suggestion
@@ -178,8 +178,9 @@ class _Planner:
         spec, table = self.spec, self.spec.table
         if not table.layers:
             return
-        for weight in place_layers(spec.layers(), spec.inputs(), table.outputs):
-            rule = weight.fans or table.fans or "keras"
+        place = place_layers(table.dialect)
+        for weight in place(spec.layers(), spec.inputs(), table.outputs):
+            rule = weight.fans or table.fans or table.dialect
             yield _Draft(
                 name=weight.name,
                 path=weight.path,
@@ -248,7 +249,9 @@ class _Planner:
             if not choice.given or choice.path[:1] != ("initializers",):
                 raise
             raise SpecError(
-                f"{error.message}; for the tensor {shown(draft.name)}", error.path
+                f"{error.message}; for the tensor {shown(draft.name)}",
+                error.path,
+                at_key=error.at_key,
             ) from None
         law = decided.distribution
         _check_values(law, draft)
@@ -275,6 +278,8 @@ class _Planner:
         own = draft.own
         if own is not None and own.given:
             return own, "its entry"
+        if own is not None and draft.dtype not in PRECISIONS:
+            return own, "the dialect's default"  # a counter, which no rule means
         for index, rule in enumerate(self.spec.rules):
             if rule.pattern.match(draft.name):
                 self.used.add(index)
@@ -349,7 +354,11 @@ def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
 
 def _check_values(law: Distribution, draft: _Draft) -> None:
     """Check that a law is neither too small nor too large for the dtype."""
-    precision = PRECISIONS[draft.dtype]
+    precision = PRECISIONS.get(draft.dtype)
+    if precision is None:
+        if is_random(law):
+            raise SpecError(f"{draft.dtype} holds constants only", draft.path)
+        return
     match law:
         case Uniform(limit=float(limit)) if limit < SMALLEST_LIMIT or limit < precision.smallest:
             raise SpecError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -61,10 +61,15 @@ class Weight:
     rank: tuple[int, ...] = ()
 
 
+Flow = Dims | None
+"""The shape of an input or output, without the batch axis, where it is known."""
+
+
 class Built(NamedTuple):
     """Hold a layer's output shape and its weights, in the order in which it creates them."""
 
-    output: Dims
+    # A Flow; Any, so that a dialect in which every shape is known need not ask.
+    output: Any
     weights: list[Weight]
 
 
@@ -149,7 +154,7 @@ class Layer:
     function: Callable[..., Built]
     arguments: dict[str, Any]
 
-    def build(self, *inputs: Dims) -> Built:
+    def build(self, *inputs: Flow) -> Built:
         """Return the output shape for these inputs, and the weights with what the entry says.
 
         Raises:
@@ -178,7 +183,6 @@ class Layer:
             kind=weight.kind or f"{entry.type} {weight.name}",
             path=weight.path or self.place.path,
             names=weight.names or self.place.names,
-            family=f"{self.place.family or self.name}/{weight.family or weight.name}",
         )
 
 
@@ -196,14 +200,6 @@ class InnerList(NamedTuple):
     path: KeyPath
 
 
-class Network(Protocol):
-    """Be the layers of a model, joined when it is called."""
-
-    def join(self, inputs: Mapping[str, Dims], outputs: Sequence[str]) -> Built:
-        """Let shapes flow through the layers, and return the output's and all weights."""
-        ...
-
-
 class Builder(Protocol):
     """Be a dialect, for the layers that hold others."""
 
@@ -211,7 +207,7 @@ class Builder(Protocol):
         """Construct a layer."""
         ...
 
-    def network(self, items: object, place: Place, path: KeyPath) -> Network:
+    def network(self, items: object, place: Place, path: KeyPath) -> object:
         """Construct a list of layers; `path` leads to it from the place."""
         ...
 
@@ -245,14 +241,20 @@ InnerNetwork = Annotated[Any, BeforeValidator(_inner_list), WithJsonSchema({"$co
 
 
 def bind_layer(
-    function: Callable[..., Built], entry: LayerEntry, place: Place, builder: Builder
+    function: Callable[..., Built],
+    entry: LayerEntry,
+    place: Place,
+    builder: Builder,
+    common_keys: tuple[str, ...] = COMMON_KEYS,
 ) -> dict[str, Any]:
     """Bind a layer's arguments, and construct the layers that stand among them.
+
+    `common_keys` are those that every layer of the dialect takes.
 
     Raises:
         SpecError: at the argument that does not fit.
     """
-    arguments = bind(function, entry.arguments, place.names, place.path, entry.type, COMMON_KEYS)
+    arguments = bind(function, entry.arguments, place.names, place.path, entry.type, common_keys)
 
     def made(inner: Inner) -> Layer:
         return builder.layer(Here(inner.item, (*place.path, *inner.path), place.names))

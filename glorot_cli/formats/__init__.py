@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from glorot_cli.dtypes import DTYPES
+from glorot_cli.dtypes import ITEM_SIZES
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import hdf5, npy, safetensors
 from glorot_cli.formats.base import Extent
@@ -21,11 +21,13 @@ class Format(NamedTuple):
     lay_out: Callable[[Plan, str, Path], list[Extent]]
     is_folder: bool = False
     holds_provenance: bool = True
-    dtypes: tuple[str, ...] = ("float64", "float32", "float16")
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16", "int64")
 
 
 FORMATS: dict[str, Format] = {
-    "safetensors": Format("safetensors", ".safetensors", safetensors.lay_out, dtypes=DTYPES),
+    "safetensors": Format(
+        "safetensors", ".safetensors", safetensors.lay_out, dtypes=tuple(ITEM_SIZES)
+    ),
     "keras": Format(
         "keras",
         ".weights.h5, Keras 3's layout",

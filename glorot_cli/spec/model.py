@@ -23,6 +23,7 @@ from glorot_cli.arguments import (
     Table,
     validated,
 )
+from glorot_cli.dialects import Dialect
 from glorot_cli.dtypes import DTypeName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.fans import FanRule
@@ -30,7 +31,6 @@ from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tenso
 from glorot_cli.spec.canonical import canonical
 from glorot_cli.spec.source import Source, parse
 
-Dialect = Literal["keras"]
 Rng = Literal["aes-ctr"]
 
 

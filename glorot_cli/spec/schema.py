@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from glorot_cli.arguments import SEED_SCHEMA, signature_table
+from glorot_cli.dialects.keras import table as keras
 from glorot_cli.dialects.keras.network import SharedEntry
-from glorot_cli.dialects.keras.table import LAYERS
-from glorot_cli.dialects.layer import LayerEntry
+from glorot_cli.dialects.layer import Built, LayerEntry
+from glorot_cli.dialects.torch import table as torch
+from glorot_cli.dialects.torch.network import ModuleEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.spec.model import SpecTable, TensorEntry
 
@@ -16,57 +19,65 @@ Schema = dict[str, Any]
 
 def spec_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a spec."""
-    tensor = _object(TensorEntry)
-    tensor["properties"]["repeat"] = _reference("repeat")
-    tensors = {"type": "object", "additionalProperties": _reference("tensor")}
     spec = _object(SpecTable)
     spec["properties"] |= {
         "dims": {"type": "object", "additionalProperties": _size()},
         "initializers": {
             "type": "array",
             "items": {
-                "type": "object",
+                **_by_name(_reference("initializer")),
                 "minProperties": 1,
                 "maxProperties": 1,
-                "additionalProperties": _reference("initializer"),
             },
         },
-        "layers": _reference("layers"),
+        "layers": {"type": "array"},
         "tensors": _reference("tensors"),
     }
+    is_torch = {"properties": {"dialect": {"const": "torch"}}, "required": ["dialect"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "glorot spec",
         **spec,
+        "if": is_torch,
+        "then": {"properties": {"layers": _reference("torch_layers")}},
+        "else": {"properties": {"layers": _reference("keras_layers")}},
         "$defs": {
             "initializer": _initializer(),
-            "layer": {
-                "anyOf": [
-                    *(_layer(name) for name in LAYERS),
-                    _shared(),
-                    _group(_reference("layers")),
-                ]
-            },
-            "layers": {"type": "array", "items": _reference("layer")},
-            "repeat": {
-                "type": "object",
-                "minProperties": 1,
-                "additionalProperties": {
-                    "anyOf": [*_size()["anyOf"], {"type": "array", "items": _size()}]
-                },
-            },
-            "tensor": tensor,
-            "tensors": {
-                "anyOf": [
-                    tensors,
-                    {
-                        "type": "array",
-                        "items": {"anyOf": [tensors, _group(_reference("tensors"))]},
-                    },
-                ]
-            },
+            **_layers("keras", keras.LAYERS, LayerEntry, [_shared()]),
+            **_layers("torch", torch.LAYERS, ModuleEntry, []),
+            "repeat": _by_name({"anyOf": [*_size()["anyOf"], {"type": "array", "items": _size()}]}),
+            **_tensors(),
         },
     }
+
+
+def _tensors() -> Schema:
+    tensor = _object(TensorEntry)
+    tensor["properties"]["repeat"] = _reference("repeat")
+    named = _by_name(_reference("tensor"))
+    item = {"anyOf": [named, _group(_reference("tensors"))]}
+    return {
+        "tensor": tensor,
+        "tensors": {"anyOf": [named, {"type": "array", "items": item}]},
+    }
+
+
+def _layers(
+    dialect: str,
+    table: dict[str, Callable[..., Built]],
+    entry: type[LayerEntry],
+    others: list[Schema],
+) -> Schema:
+    kinds = [_layer(name, function, entry, dialect) for name, function in table.items()]
+    group = _group(_reference(f"{dialect}_layers"))
+    return {
+        f"{dialect}_layer": {"anyOf": [*kinds, *others, group]},
+        f"{dialect}_layers": {"type": "array", "items": _reference(f"{dialect}_layer")},
+    }
+
+
+def _by_name(value: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": value}
 
 
 def _reference(name: str) -> Schema:
@@ -92,28 +103,37 @@ def _group(entries: Schema) -> Schema:
     }
 
 
-def _object(table: type[Any]) -> Schema:
+def _object(table: type[Any], dialect: str = "keras") -> Schema:
     schema: Schema = table.model_json_schema(ref_template="#/$defs/{model}")
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            key: _property(value) for key, value in schema.get("properties", {}).items()
+            key: _property(value, dialect) for key, value in schema.get("properties", {}).items()
         },
         "required": schema.get("required", []),
     }
 
 
-def _property(schema: Schema) -> Schema:
-    if "$comment" in schema:
-        return _reference(schema["$comment"])
-    return {name: part for name, part in schema.items() if name not in ("title", "default")}
+def _property(schema: Schema, dialect: str) -> Schema:
+    """Turn the marks that stand for our own definitions into references."""
+    mark = schema.get("$comment")
+    if mark is not None:
+        return _reference(mark if mark == "initializer" else f"{dialect}_{mark}")
+    kept = {name: part for name, part in schema.items() if name not in ("title", "default")}
+    if "anyOf" in kept:
+        kept["anyOf"] = [_property(part, dialect) for part in kept["anyOf"]]
+    return kept
 
 
-def _layer(name: str) -> Schema:
-    own, common = _object(signature_table(LAYERS[name])), _object(LayerEntry)
+def _layer(
+    name: str, function: Callable[..., Built], entry: type[LayerEntry], dialect: str
+) -> Schema:
+    own, common = _object(signature_table(function), dialect), _object(entry)
     properties = {**common["properties"], **own["properties"]}
     properties |= {"type": {"const": name}, "repeat": _reference("repeat")}
+    if "initializers" in properties:
+        properties["initializers"] = _by_name(_reference("initializer"))
     return {
         "type": "object",
         "additionalProperties": False,

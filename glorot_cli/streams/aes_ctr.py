@@ -107,12 +107,19 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     """
     if isinstance(distribution, Patched):
         return bounds(distribution.law, dtype)
+    if dtype not in PRECISIONS:
+        return -math.inf, math.inf
     largest = PRECISIONS[dtype].largest
     match distribution:
         case Uniform(low=low, high=high):
             pass
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
             low, high = centre + stddev * low, centre + stddev * high
+        case Normal(centre=centre, stddev=stddev) if abs(centre) + stddev > largest:
+            raise ValueError(
+                f"the mean {centre!r} and the stddev {stddev!r} lie beyond the largest {dtype}, "
+                f"{largest!r}"
+            )
         case _:
             return -largest, largest
     least, most = -largest_not_above(-low, dtype), largest_not_above(high, dtype)
@@ -122,7 +129,7 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
 
 
 def _held(value: float, dtype: str) -> float:
-    if abs(value) > PRECISIONS[dtype].largest:
+    if dtype in PRECISIONS and abs(value) > PRECISIONS[dtype].largest:
         raise ValueError(f"{value!r} is beyond the largest {dtype}, {PRECISIONS[dtype].largest!r}")
     return value
 
@@ -185,6 +192,9 @@ def _uniform(law: Uniform, key: bytes, dtype: str) -> Draw:
 def _normal(law: Normal | TruncatedNormal, key: bytes, dtype: str) -> Draw:
     """Draw mean + stddev * z into float32 or, for a float64 tensor, into float64."""
     quantiles = _quantiles(law)
+    # No word of 32 bits is further out than 6.34 standard deviations.
+    largest = PRECISIONS["float64" if dtype == "float64" else "float32"].largest
+    fits = abs(law.centre) + 6.4 * law.stddev <= largest
 
     def draw(first: int, out: Array) -> None:
         words = out.view("<i8" if out.itemsize == 8 else "<i4")
@@ -194,6 +204,12 @@ def _normal(law: Normal | TruncatedNormal, key: bytes, dtype: str) -> Draw:
         for start in range(0, out.size, quantile.CHUNK):
             stop = start + quantile.CHUNK
             z = quantiles(words[start:stop])
+            if not fits:
+                low, high = (
+                    (-largest - law.centre) / law.stddev,
+                    (largest - law.centre) / law.stddev,
+                )
+                np.clip(z, low, high, out=z)
             np.multiply(z, law.stddev, out=z)
             if law.centre != 0.0:
                 np.add(z, law.centre, out=z)

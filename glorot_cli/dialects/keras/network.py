@@ -222,7 +222,11 @@ def _stored(built: Mapping[str, tuple[Layer, list[Weight]]], order: Sequence[str
             raise SpecError(f"the layer {shown(name)} leads to no output", layer.place.path)
         position, group = stored[name]
         ranked = [
-            replace(weight, rank=(position, *(weight.rank or (index,))))
+            replace(
+                weight,
+                rank=(position, *(weight.rank or (index,))),
+                family=f"{layer.place.family or name}/{weight.family or weight.name}",
+            )
             for index, weight in enumerate(own)
         ]
         weights += within(ranked, name, f"layers/{group}")

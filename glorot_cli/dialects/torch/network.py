@@ -1,0 +1,150 @@
+"""torch's networks: how modules are named within modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import Field
+
+from glorot_cli.arguments import Dims, InitializerChoice, validated
+from glorot_cli.dialects.layer import (
+    Built,
+    Flow,
+    Layer,
+    LayerEntry,
+    Place,
+    Weight,
+    bind_layer,
+)
+from glorot_cli.dialects.torch.table import LAYERS
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.repeats import stamp_layers
+
+
+class ModuleEntry(LayerEntry):
+    """Hold what a spec says of a module; torch has no arguments for initialisers, so we add one."""
+
+    initializers: dict[str, Any] = Field(default={})
+
+
+KEYS = tuple(ModuleEntry.model_fields)
+
+
+def place_layers(
+    entries: Iterable[Place], inputs: Mapping[str, Dims], outputs: Sequence[str]
+) -> list[Weight]:
+    """Name the modules of a spec as a Sequential does, and give all their weights.
+
+    Raises:
+        SpecError: at the module or the argument that does not fit.
+    """
+    if len(inputs) > 1 or outputs:
+        raise SpecError(
+            "in the torch dialect shapes flow through one input and one output: "
+            "give input_shape, or no shape at all",
+            ("inputs" if len(inputs) > 1 else "outputs",),
+            at_key=True,
+        )
+    return _Dialect().modules(entries, ()).chain(next(iter(inputs.values()), None)).weights
+
+
+class _Dialect:
+    """Construct the modules of one spec."""
+
+    def layer(self, place: Place) -> Layer:
+        entry = validated(ModuleEntry, place.item, place.names, place.path, "a module")
+        if entry.inputs is not None:
+            raise SpecError(
+                "branches are for the Keras dialect; hold the parts in a Module",
+                (*place.path, "inputs"),
+                at_key=True,
+            )
+        if entry.type not in LAYERS:
+            raise SpecError(
+                f"unknown module type {shown(entry.type)}; {suggestion(entry.type, LAYERS)}",
+                (*place.path, "type"),
+            )
+        function = LAYERS[entry.type]
+        arguments = bind_layer(function, entry, place, self, KEYS)
+        return Layer(_checked_name(entry, place.path), entry, place, function, arguments)
+
+    def network(self, items: object, place: Place, path: KeyPath) -> Modules:
+        whole = (*place.path, *path)
+        return self.modules(stamp_layers(items, place.names, whole), whole)
+
+    def modules(self, entries: Iterable[Place], path: KeyPath) -> Modules:
+        return Modules([self.layer(place) for place in entries])
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """Hold the modules of a container, in order."""
+
+    layers: list[Layer]
+
+    def chain(self, x: Flow) -> Built:
+        """Let a shape flow through all modules, and give their weights."""
+        weights: list[Weight] = []
+        for name, layer in self._named():
+            x = layer.entry.input_shape or x
+            x, own = layer.build(x)
+            weights += _below(name, layer, own)
+        return Built(x, weights)
+
+    def gather(self, *, named: bool = False) -> Built:
+        """Give the weights of all modules, each of which may state its own input shape."""
+        weights: list[Weight] = []
+        for name, layer in self._named():
+            if named and not layer.name:
+                raise SpecError("a module within a Module needs a name", layer.place.path)
+            weights += _below(name, layer, layer.build(layer.entry.input_shape).weights)
+        return Built(None, weights)
+
+    def _named(self) -> Iterable[tuple[str, Layer]]:
+        seen: set[str] = set()
+        for index, layer in enumerate(self.layers):
+            name = layer.name or str(index)
+            if name in seen:
+                raise SpecError(
+                    f"two modules are named {shown(name)}; give one of them another name",
+                    layer.place.path,
+                )
+            seen.add(name)
+            yield name, layer
+
+
+def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
+    """Put a module's weights below its name, with the initialisers that its entry gives them."""
+    assert isinstance(layer.entry, ModuleEntry)
+    given = dict(layer.entry.initializers)
+    path = (*layer.place.path, "initializers")
+    placed = []
+    for weight in weights:
+        choice = weight.initializer
+        if weight.name in given:
+            choice = InitializerChoice(given.pop(weight.name), (*path, weight.name))
+            if not isinstance(choice.value, str | Mapping):
+                raise SpecError(
+                    f"expected an initializer's name or a mapping with its name, "
+                    f"found {shown(choice.value)}",
+                    choice.path,
+                )
+        family = f"{layer.place.family or name}.{weight.family or weight.name}"
+        placed.append(
+            replace(weight, name=f"{name}.{weight.name}", initializer=choice, family=family)
+        )
+    for key in given:
+        hint = suggestion(key, [weight.name for weight in weights])
+        raise SpecError(f"{layer.entry.type} has no such weight; {hint}", (*path, key), at_key=True)
+    return placed
+
+
+def _checked_name(entry: LayerEntry, path: KeyPath) -> str:
+    if entry.name is not None and (not entry.name or "." in entry.name):
+        raise SpecError(
+            f"expected a module name without '.', as torch does, found {shown(entry.name)}",
+            (*path, "name"),
+        )
+    return entry.name or ""
