@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glorot_cli.drawing import draw
     from glorot_cli.errors import FormatError, GlorotError, SpecError
-    from glorot_cli.fill import draw, write_weights
     from glorot_cli.inspection import inspect_weights
     from glorot_cli.plan import Plan, PlannedTensor, make_plan
     from glorot_cli.spec import Spec, load_spec
+    from glorot_cli.weights import write_weights
 
 _HOMES = {
     "FormatError": "errors",
@@ -20,11 +21,11 @@ _HOMES = {
     "PlannedTensor": "plan",
     "Spec": "spec",
     "SpecError": "errors",
-    "draw": "fill",
+    "draw": "drawing",
     "inspect_weights": "inspection",
     "load_spec": "spec",
     "make_plan": "plan",
-    "write_weights": "fill",
+    "write_weights": "weights",
 }
 
 __all__ = [

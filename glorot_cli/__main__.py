@@ -19,9 +19,13 @@ def run() -> None:
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from glorot_cli.cli import main
+    try:
+        from glorot_cli.cli import main
 
-    code = main(sys.argv[1:])
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("glorot: interrupted", file=sys.stderr)
+        code = 130
     # Everything is flushed, closed and joined; tearing modules down takes a fifth of a small run.
     os._exit(code)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
@@ -58,24 +59,25 @@ def _list(value: object, expected: str) -> list[object]:
 
 
 def _shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
-    return tuple(checked_size(item, _names(info)) for item in _list(value, "a list of sizes"))
+    items = _list(value, "a list of sizes")
+    return _each(items, lambda item: checked_size(item, _names(info)))
 
 
 def _dims(value: object, info: ValidationInfo) -> tuple[int | None, ...]:
     items = _list(value, "a list of sizes")
-    return tuple(None if item is None else checked_size(item, _names(info)) for item in items)
+    return _each(items, lambda item: None if item is None else checked_size(item, _names(info)))
 
 
 def _sizes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
     if isinstance(value, list | tuple):
-        return tuple(checked_size(item, _names(info)) for item in value)
+        return _each(value, lambda item: checked_size(item, _names(info)))
     return _size(value, info)
 
 
 def _axes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
     wide = -LARGEST_SIZE, LARGEST_SIZE
     if isinstance(value, list | tuple):
-        return tuple(_integer(item, _names(info), *wide, "an integer") for item in value)
+        return _each(value, lambda item: _integer(item, _names(info), *wide, "an integer"))
     return _integer(value, _names(info), *wide, "an integer or a list of integers")
 
 
@@ -84,9 +86,9 @@ def _margins(value: object, info: ValidationInfo) -> int | tuple[int | tuple[int
         return _integer(item, _names(info), 0, LARGEST_SIZE, "an integer of at least 0")
 
     if isinstance(value, list | tuple):
-        return tuple(
-            tuple(margin(n) for n in item) if isinstance(item, list | tuple) else margin(item)
-            for item in value
+        return _each(
+            value,
+            lambda item: _each(item, margin) if isinstance(item, list | tuple) else margin(item),
         )
     return margin(value)
 
@@ -124,6 +126,27 @@ def checked_seed(value: object, names: Names, path: KeyPath) -> int | None:
         return None if value is None else _checked_seed(value, names)
     except ValueError as error:
         raise SpecError(str(error), path) from None
+
+
+class ItemError(ValueError):
+    """Report an item of a list, by its index."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.path: KeyPath = (index,)
+
+
+Item = typing.TypeVar("Item")
+
+
+def _each(items: Iterable[object], check: Callable[[object], Item]) -> tuple[Item, ...]:
+    found = []
+    for index, item in enumerate(items):
+        try:
+            found.append(check(item))
+        except ValueError as error:
+            raise ItemError(str(error), index) from None
+    return tuple(found)
 
 
 class InitializerChoice(NamedTuple):
@@ -254,7 +277,9 @@ def validated(
     try:
         return table.model_validate(given, context=names)
     except PydanticError as error:
-        raise _spec_error(error.errors()[0], table, path, owner, extra_keys) from None
+        # A misspelt key explains a missing one, so it comes first.
+        found = sorted(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+        raise _spec_error(found[0], table, path, owner, extra_keys) from None
 
 
 Model = typing.TypeVar("Model", bound=BaseModel)
@@ -280,11 +305,20 @@ def _spec_error(
     where, kind, context = (*path, *details["loc"]), details["type"], details.get("ctx", {})
     if kind == "missing":
         return SpecError(f"{owner} needs {where[-1]!r}, which is missing", where[:-1])
+    if kind == "extra_forbidden" and str(where[-1]).endswith(("_regularizer", "_constraint")):
+        return SpecError(
+            "acts on training, not on initial weights; leave it out", where, at_key=True
+        )
     if kind == "extra_forbidden":
         known = [*table.model_fields, *extra_keys]
         hint = suggestion(str(where[-1]), known)
         return SpecError(f"unknown key for {owner}; {hint}", where, at_key=True)
     if kind == "value_error":
-        return SpecError(str(context["error"]), where)
+        return SpecError(str(context["error"]), (*where, *getattr(context["error"], "path", ())))
+    if kind == "literal_error" and isinstance(details["input"], str):
+        known = [word.strip("'") for word in re.split(r", | or ", context["expected"])]
+        if len(known) > 8:
+            hint = suggestion(details["input"], known)
+            return SpecError(f"unknown value {shown(details['input'])}; {hint}", where)
     expected = _EXPECTED.get(kind, details["msg"]).format(**context)
     return SpecError(f"expected {expected}, found {shown(details['input'])}", where)

@@ -90,7 +90,10 @@ def _choice(option: str, value: str | None, known: Sequence[str]) -> Any:
 
 
 SpecPath = Annotated[
-    str, typer.Argument(metavar="SPEC", help="The spec, YAML or JSON; - reads standard input.")
+    str,
+    typer.Argument(
+        metavar="SPEC", help="The spec, YAML or JSON; - reads standard input; or a weight file."
+    ),
 ]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
@@ -105,9 +108,7 @@ AllOption = Annotated[
     bool, typer.Option("--all", help="On a terminal, do not fold repeated tensors into a row.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and a seed that is lost).")
-]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Threads; all cores by default. No byte depends on it."),
@@ -165,6 +166,34 @@ def init(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-shard-size", metavar="SIZE", help="Write shards of 5GB, 512MiB, ... to a folder."
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="FILE", help="A model's configuration: for .keras, or for shards."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", metavar="FILE", help="Keep the tensors of an older weight file."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="GLOB", help="With --base: draw these tensors anew."),
+    ] = None,
+    resize: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resize",
+            metavar="GLOB=init|mean|zeros",
+            help="With --base: give these tensors the spec's size, and fill what is new.",
+        ),
+    ] = None,
     workers: WorkersOption = None,
     show_all: AllOption = False,
     json: JsonOption = False,
@@ -172,24 +201,34 @@ def init(
 ) -> None:
     """Draw the weights of a spec into a file."""
     from glorot_cli import documents, report
-    from glorot_cli.fill import write_weights
     from glorot_cli.formats import choose_format
+    from glorot_cli.weights import write_weights
 
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     _choice("--format", format, ("safetensors", "keras", "h5", "npy"))
     plan = _planned(spec, seed, dtype, set_)
-    chosen = choose_format(output, format)
+    chosen = choose_format(output, format, sharded=max_shard_size is not None)
+    if base is None and (only or resize):
+        raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
     if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
         raise GlorotError(f"-o: {output} is the spec itself")
     for notice in plan.notices:
         _note(notice, quiet)
-    if plan.seed_was_drawn:
-        _note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
     with report.progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
         moments = write_weights(
-            plan, output, format=format, workers=workers, force=force, progress=progress
+            plan,
+            output,
+            format=format,
+            max_shard_size=max_shard_size,
+            config=config,
+            base=None if base is None else _checkpoint(base, only, resize),
+            workers=workers,
+            force=force,
+            progress=progress,
         )
+    if plan.seed_was_drawn:
+        _note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
     if json:
         documents.print_json(documents.init_document(plan, moments, output))
     elif not quiet:
@@ -212,6 +251,8 @@ def plan(
     from glorot_cli import documents, report
 
     made = _planned(spec, seed, dtype, set_).selected(include or (), exclude or ())
+    if not made.entries:
+        raise GlorotError("no tensor's name matches --include and --exclude")
     for notice in made.notices:
         _note(notice, quiet)
     if json:
@@ -235,7 +276,31 @@ def _planned(
         raise GlorotError(f"--seed: expected an integer from 0 to 2**64 - 1, found {seed}")
     overrides = {"seed": seed, "dtype": _choice("--dtype", dtype, DTYPES)}
     given = {key: value for key, value in overrides.items() if value is not None}
-    return make_plan(load_spec(spec, given, dict(map(_dim, dims or ()))))
+    return make_plan(load_spec(_readable(spec), given, dict(map(_dim, dims or ()))))
+
+
+def _readable(spec: str) -> Any:
+    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is."""
+    if not spec.endswith((".yaml", ".yml")) and spec != "-":
+        from glorot_cli.derive import derive_spec, describes_weights
+
+        if describes_weights(spec):
+            derived = derive_spec(spec)
+            derived.pop("seed", None)
+            return derived
+    return spec
+
+
+def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Any:
+    from glorot_cli.checkpoint import FILLINGS, Checkpoint
+
+    filling = {}
+    for text in resize or ():
+        glob, _, how = text.rpartition("=")
+        if not glob or how not in FILLINGS:
+            raise GlorotError(f"--resize: expected GLOB={'|'.join(FILLINGS)}, found {shown(text)}")
+        filling[glob] = how
+    return Checkpoint.read(path, only or (), cast("Any", filling))
 
 
 def _dim(text: str) -> tuple[str, int]:
@@ -251,15 +316,16 @@ def explain(
     spec: Annotated[
         str | None, typer.Option("--spec", help="The spec that has a tensor of that name.")
     ] = None,
+    seed: SeedOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Explain an initializer's formula, or with --spec what decided a tensor and how."""
+    """Explain an initializer, or with --spec how a tensor was decided."""
     from glorot_cli.explain import explain_initializer, explain_tensor
 
     print(
         explain_initializer(name)
         if spec is None
-        else explain_tensor(_planned(spec, dims=set_), name)
+        else explain_tensor(_planned(spec, seed, dims=set_), name)
     )
 
 
@@ -280,6 +346,8 @@ def fans(
     sizes = _sizes(shape)
     _choice("--fans", rule, FAN_RULES)
     chosen = cast(FanRule, rule or "exact")
+    if axes is not None and chosen in ("torch", "jax", "keras-3.14"):
+        raise GlorotError(f"--fans {chosen} reads the shape in its own order and takes no --axes")
     try:
         if axes is not None:
             rules.check_axes(axes, sizes, fused)
@@ -315,19 +383,20 @@ def _sizes(text: str) -> tuple[int, ...]:
 @app.command()
 def spec(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A Keras model's JSON or .keras archive.")
+        str,
+        typer.Argument(metavar="FILE", help="A weight file, or a Keras model's JSON or archive."),
     ],
     json: JsonOption = False,
 ) -> None:
     """Print a spec of what a file describes."""
     from glorot_cli import documents
-    from glorot_cli.derive import derive_spec, spec_text
+    from glorot_cli.derive import comments, derive_spec, spec_text
 
     derived = derive_spec(file)
     if json:
         documents.print_json(derived)
     else:
-        print(spec_text(derived), end="")
+        print(spec_text(derived, comments(derived)), end="")
 
 
 @app.command()
@@ -359,6 +428,8 @@ def inspect(
         )
         for file in files
     ]
+    if (include or exclude) and not any(each.tensors for each in found):
+        raise GlorotError("no tensor's name matches --include and --exclude")
     if json:
         documents.print_json(documents.inspect_document(found))
     elif not quiet:

@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 DTypeName = Literal["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+# Counters and indices, which hold constants only.
+IntegerName = Literal["int64", "int32", "int16", "int8", "uint8", "bool"]
 DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
+INTEGERS: tuple[IntegerName, ...] = get_args(IntegerName)
 
 
 class Precision(NamedTuple):
@@ -28,10 +31,15 @@ PRECISIONS: dict[str, Precision] = {
     "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9),
     "float8_e5m2": Precision(1, 2, 57344.0, 2.0**-16),
 }
-# A spec asks for floats; counters in torch's state are integers.
+# A spec asks for floats; the frameworks' counters are integers.
 ITEM_SIZES: dict[str, int] = {
     **{name: precision.itemsize for name, precision in PRECISIONS.items()},
     "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
 }
 
 

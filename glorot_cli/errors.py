@@ -1,4 +1,4 @@
-"""The errors that a user can cause, and how they say where."""
+"""The errors that a user can cause, how they say where, and how they quote what they found."""
 
 from __future__ import annotations
 
@@ -77,3 +77,13 @@ def suggestion(word: str, known: Iterable[str], *, listed: int = 40) -> str:
     if near:
         return f"did you mean {by_fold[near[0]]!r}?"
     return "known: " + ", ".join(words[:listed]) + (", ..." if len(words) > listed else "")
+
+
+def natural_size(nbytes: int) -> str:
+    """Write a number of bytes for people: 553.4 MB."""
+    size = float(nbytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000.0:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000.0
+    return f"{size:.1f} TB"

@@ -51,5 +51,6 @@ def explain_tensor(plan: Plan, name: str) -> str:
     lines += [f"  {step}" for step in tensor.steps]
     lines.append(f"  expected std {tensor.distribution.std(tensor.shape)!r}")
     if is_random(tensor.distribution):
-        lines.append(f"  drawn from {plan.rng} with seed {tensor.seed}")
+        seed = "a seed drawn anew" if plan.seed_was_drawn else f"seed {tensor.seed}"
+        lines.append(f"  drawn from {plan.rng} with {seed}")
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def check_axes(axes: str, shape: Shape, fused: int = 1) -> None:
 
 
 def exact_fans(shape: Shape, axes: str | None, fused: int = 1) -> Fans:
-    """Count fans from axis roles; a shape of rank 0 or 1 without roles counts as in Keras.
+    """Count fans from axis roles, in either case; rank 0 or 1 without roles counts as in Keras.
 
     Raises:
         ValueError: if the rank is 2 or more and no roles are given.
@@ -59,7 +59,7 @@ def exact_fans(shape: Shape, axes: str | None, fused: int = 1) -> Fans:
             )
         return keras_fans(shape)
     receptive_field = inputs = outputs = 1
-    for size, role in zip(shape, axes, strict=True):
+    for size, role in zip(shape, axes.upper(), strict=True):
         if role == "I":
             inputs *= size
         elif role == "O":
@@ -80,7 +80,11 @@ def keras_fans(shape: Shape) -> Fans:
 
 
 def _keras(shape: Shape, axes: str | None, fused: int) -> Fans:
-    # Since 3.15 Keras's einsum layers (attention) tell the initialiser their axes.
+    # Since 3.15 Keras's einsum layers tell the initialiser their axes: roles in small letters here.
+    # An axis that input and output share is an output to them.
+    if axes is not None and axes.islower():
+        return exact_fans(shape, axes.replace("b", "o"))
+    # Attention's roles say it too.
     if axes is not None and len(axes) > 2 and set(axes) == {"I", "O"}:
         return exact_fans(shape, axes)
     return keras_fans(shape)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.distributions import is_drawn_whole
 from glorot_cli.dtypes import ITEM_SIZES, numpy_dtype
-from glorot_cli.errors import GlorotError, shown
-from glorot_cli.formats import Format, check_dtypes, choose_format
-from glorot_cli.formats.base import Extent, natural_size, replacing
+from glorot_cli.formats.base import Extent
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
-from glorot_cli.streams import aes_ctr
-from glorot_cli.streams.whole import bytes_needed
+from glorot_cli.streams.aes_ctr import Draw
 
 # NumPy calls on blocks under about 20 microseconds lose to the hand-off between threads, and blocks
 # over the cache lose to memory: 2 MiB is drawn, measured and written whole.
@@ -30,93 +24,7 @@ FLUSH_SECONDS = 0.05
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[int], None]
-
-
-def provenance(plan: Plan) -> str:
-    """Return the JSON that a file carries, from which the plan can be made again."""
-    entry = {
-        "format": 1,
-        "spec": plan.spec,
-        "stream": {"name": plan.rng, "version": aes_ctr.VERSION},
-    }
-    return json.dumps(
-        entry, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
-    )
-
-
-def draw(plan: Plan, name: str) -> Array:
-    """Draw one tensor of a plan into memory.
-
-    Raises:
-        KeyError: if the plan has no such tensor.
-    """
-    tensor = plan[name]
-    _check(replace(plan, tensors=(tensor,)))
-    out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))
-    _drawer(tensor)(0, out)
-    return out.reshape(tensor.shape)
-
-
-def write_weights(
-    plan: Plan,
-    path: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    workers: int | None = None,
-    force: bool = False,
-    sync: bool = True,
-    progress: Progress | None = None,
-) -> list[Moments]:
-    """Draw every tensor of a plan into a file, and return their moments in the plan's order.
-
-    `format` overrides the path's ending; `workers` defaults to all cores and changes no byte;
-    `sync` flushes to the disk before the file takes its name; `progress` is told the bytes written.
-
-    Raises:
-        FormatError: if the file cannot be written, or the format cannot hold the plan.
-    """
-    chosen = choose_format(os.fspath(path), format)
-    check_dtypes(chosen, plan)
-    _check(plan)
-    nbytes = sum(tensor.nbytes for tensor in plan.tensors)
-    with replacing(
-        Path(path), nbytes, force=force, folder=chosen.is_folder, sync=sync
-    ) as temporary:
-        return _fill(plan, _lay_out(chosen, plan, temporary), workers, sync, progress)
-
-
-def _lay_out(chosen: Format, plan: Plan, path: Path) -> list[Extent]:
-    return chosen.lay_out(plan, provenance(plan), path)
-
-
-def _check(plan: Plan) -> None:
-    """Check what only drawing would find, before a byte is written."""
-    for tensor in plan.tensors:
-        try:
-            aes_ctr.bounds(tensor.distribution, tensor.dtype)
-        except ValueError as error:
-            raise GlorotError(f"{shown(tensor.name)}: {error}") from None
-        if is_drawn_whole(tensor.distribution):
-            needed, free = bytes_needed(tensor.distribution, tensor.shape), _free_memory()
-            if needed > free:
-                raise GlorotError(
-                    f"{shown(tensor.name)}: {tensor.initializer} of shape {list(tensor.shape)} "
-                    f"needs {natural_size(needed)} of memory, {natural_size(free)} are free"
-                )
-
-
-def _free_memory() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _drawer(tensor: PlannedTensor) -> aes_ctr.Draw:
-    return aes_ctr.drawer(tensor.distribution, tensor.shape, tensor.seed, tensor.name, tensor.dtype)
+DrawerOf = Callable[[PlannedTensor], Draw]
 
 
 class _Piece(NamedTuple):
@@ -169,14 +77,15 @@ def _spans(plan: Plan, extents: Iterable[Extent]) -> Iterator[_Span]:
 class _Engine:
     """Share the spans of one run among threads, and gather what they find."""
 
-    def __init__(self, plan: Plan, extents: list[Extent]) -> None:
+    def __init__(self, plan: Plan, extents: list[Extent], drawer_of: DrawerOf) -> None:
         self.plan = plan
+        self.drawer_of = drawer_of
         self.written = 0
         self.path = extents[0].path if extents else Path()
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.found: list[tuple[int, int, Moments]] = []
-        self._drawers: dict[int, tuple[aes_ctr.Draw, int]] = {}
+        self._drawers: dict[int, tuple[Draw, int]] = {}
         self._spans = _spans(plan, extents)
         self._lock = threading.Lock()
 
@@ -234,14 +143,14 @@ class _Engine:
             out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))
 
-    def _drawer_of(self, piece: _Piece) -> aes_ctr.Draw:
+    def _drawer_of(self, piece: _Piece) -> Draw:
         """Make a tensor's drawer once, and let go of it, with what it keeps, at the last piece."""
         tensor = self.plan.tensors[piece.tensor]
         if piece.elements == tensor.parameters:
-            return _drawer(tensor)
+            return self.drawer_of(tensor)
         with self._lock:
             draw, left = self._drawers.pop(piece.tensor, (None, tensor.parameters))
-            draw = draw or _drawer(tensor)
+            draw = draw or self.drawer_of(tensor)
             if left > piece.elements:
                 self._drawers[piece.tensor] = draw, left - piece.elements
         return draw
@@ -254,15 +163,22 @@ def _write_all(descriptor: int, data: Array, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def _fill(
+def fill(
     plan: Plan,
     extents: list[Extent],
-    workers: int | None,
-    sync: bool,
-    progress: Progress | None,
+    drawer_of: DrawerOf,
+    *,
+    workers: int | None = None,
+    sync: bool = True,
+    progress: Progress | None = None,
 ) -> list[Moments]:
+    """Write every tensor at its extent, and return their moments in the plan's order.
+
+    `workers` defaults to all cores and changes no byte; with `sync` the disk is kept busy along
+    the way, so that the caller's last flush has little to do; `progress` is told the bytes written.
+    """
     _allocate(plan, extents)
-    engine = _Engine(plan, extents)
+    engine = _Engine(plan, extents, drawer_of)
     blocks = sum(tensor.nbytes for tensor in plan.tensors) // BLOCK_BYTES + 1
     count = min(workers or os.cpu_count() or 1, blocks)
     threads = [threading.Thread(target=engine.work, daemon=True) for _ in range(count)]

@@ -201,7 +201,8 @@ def orthogonal(kernel: Kernel, *, gain: Gain = 1.0) -> Orthogonal:
     """
     if len(kernel.shape) < 2:
         raise ValueError(f"orthogonal needs two axes or more, found shape {list(kernel.shape)}")
-    return Orthogonal(_positive(gain, "gain"), first=(kernel.axes or "").startswith("O"))
+    axes = kernel.axes or ""
+    return Orthogonal(_positive(gain, "gain"), first=axes.startswith("O") and "I" in axes)
 
 
 def delta_orthogonal(kernel: Kernel, *, scale: Number = 1.0) -> Orthogonal:
@@ -419,9 +420,11 @@ def find_initializer(name: str, path: KeyPath = ()) -> str:
     """
     snake = CLASS_NAMES.get(name, name)
     if snake not in INITIALIZERS:
-        hint = suggestion(name, INITIALIZERS)
-        known = "" if hint.startswith("known") else f"; known: {', '.join(INITIALIZERS)}"
-        raise SpecError(f"unknown initializer {shown(name)}; {hint}{known}", path)
+        hint = suggestion(name, INITIALIZERS, listed=0)
+        near = f" {hint}" if hint.startswith("did") else ""
+        raise SpecError(
+            f"unknown initializer {shown(name)};{near} known: {', '.join(INITIALIZERS)}", path
+        )
     return snake
 
 
@@ -445,6 +448,9 @@ def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
     seed = checked_seed(given.pop("seed", None), names, (*path, "seed"))
     function = INITIALIZERS[name].function
     arguments = bind(function, given, names, path, name, ("name", "seed"))
+    for key, value in given.items():
+        if isinstance(value, str) and isinstance(arguments[key], float):
+            kernel.say(key, value, arguments[key])
     try:
         distribution = function(kernel, **arguments)
     except ValueError as error:

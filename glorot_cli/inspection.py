@@ -125,7 +125,7 @@ def _is_uniform(moments: Moments, limit: float, dtype: str) -> bool:
     rounding = 2.0 ** -PRECISIONS[dtype].fraction if dtype in PRECISIONS else 0.0
     return (
         extreme <= limit * (1.0 + rounding)
-        and extreme >= limit * (1.0 - _LOG_CHANCE / n)
+        and extreme >= limit * (1.0 - _LOG_CHANCE / n - rounding)
         and abs(mean) <= _SIGMAS * limit / math.sqrt(3.0 * n)
         and abs(square - limit * limit / 3.0)
         <= (_SIGMAS * math.sqrt(4.0 / 45.0 / n) + rounding) * limit * limit

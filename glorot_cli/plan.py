@@ -158,7 +158,13 @@ class _Planner:
         for draft in self._drafts():
             _check_name(draft.name, draft.path)
             if draft.name in planned:
-                raise SpecError(f"two tensors are named {shown(draft.name)}", draft.path)
+                lacking = [
+                    f"{{{name}}}"
+                    for name in draft.names
+                    if name not in self.spec.dims and f"{{{name}}}" not in draft.rest["family"]
+                ]
+                hint = f"; does the name lack {lacking[0]}?" if lacking else ""
+                raise SpecError(f"two tensors are named {shown(draft.name)}{hint}", draft.path)
             tensor = planned[draft.name] = self._planned(draft)
             nbytes += tensor.nbytes
             if nbytes > LARGEST_FILE:

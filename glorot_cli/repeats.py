@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from glorot_cli.arguments import checked_size
-from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.errors import GlorotError, KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names, evaluate_integer
 
 MOST_ENTRIES = 1_000_000
@@ -43,7 +43,7 @@ def evaluate_dims(dims: object, overrides: Mapping[str, object]) -> dict[str, in
     for name in overrides:
         if name not in dims:
             hint = suggestion(name, dims) if dims else "the spec has none"
-            raise SpecError(f"--set {name}: there is no such dim; {hint}")
+            raise GlorotError(f"--set {name}: there is no such dim; {hint}")
     known: dict[str, int] = {}
     for name, size in dims.items():
         path = ("dims", name)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from glorot_cli.distributions import Constant
 from glorot_cli.documents import by_name
-from glorot_cli.errors import printable
+from glorot_cli.errors import natural_size, printable
 from glorot_cli.fans import glorot_limit
-from glorot_cli.formats.base import natural_size
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 
@@ -38,21 +38,21 @@ Column = tuple[str, bool, Callable[[Row], str]]
 
 _PLAN_COLUMNS: list[Column] = [
     ("name", False, lambda r: r.name),
-    ("shape", False, lambda r: _shape(r.tensor.shape)),
+    ("shape", False, lambda r: shape_text(r.tensor.shape)),
     ("dtype", False, lambda r: r.tensor.dtype),
     ("initializer", False, lambda r: _decision(r.tensor)),
     ("fan_in", True, lambda r: str(r.tensor.fans.fan_in) if r.tensor.fans else ""),
     ("fan_out", True, lambda r: str(r.tensor.fans.fan_out) if r.tensor.fans else ""),
-    ("limit/stddev", True, lambda r: _number(_scale(r.tensor))),
+    ("limit/stddev", True, lambda r: number(_scale(r.tensor))),
 ]
 _DRAWN_COLUMNS: list[Column] = [
-    ("min", True, lambda r: _number(r.moments.minimum if r.moments else None)),
-    ("max", True, lambda r: _number(r.moments.maximum if r.moments else None)),
-    ("mean", True, lambda r: _number(r.moments.mean if r.moments else None)),
-    ("std", True, lambda r: _number(r.moments.std if r.moments else None)),
+    ("min", True, lambda r: number(r.moments.minimum if r.moments else None)),
+    ("max", True, lambda r: number(r.moments.maximum if r.moments else None)),
+    ("mean", True, lambda r: number(r.moments.mean if r.moments else None)),
+    ("std", True, lambda r: number(r.moments.std if r.moments else None)),
 ]
 _EXPECTED_COLUMNS: list[Column] = [
-    ("expected std", True, lambda r: _number(_std(r.tensor))),
+    ("expected std", True, lambda r: number(_std(r.tensor))),
     ("forward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_in)),
     ("backward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_out)),
 ]
@@ -70,7 +70,7 @@ def print_plan(plan: Plan, moments: Sequence[Moments] | None = None, *, fold: bo
     parameters = sum(tensor.parameters for tensor in plan.tensors)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     total = f"{parameters:,} parameters, {natural_size(nbytes)}"
-    _print_table([(head, right) for head, right, _ in columns], cells, total)
+    print_table([(head, right) for head, right, _ in columns], cells, total)
 
 
 def _folded(rows: list[Row]) -> list[Row]:
@@ -104,7 +104,10 @@ def _fold(group: list[Row]) -> Row:
 def _decision(tensor: PlannedTensor) -> str:
     if tensor.tied_to is not None:
         return f"tied to {tensor.tied_to}"
-    return f"{tensor.initializer}, not stored" if tensor.skipped else tensor.initializer
+    text = tensor.initializer
+    if isinstance(tensor.distribution, Constant) and tensor.arguments:
+        text = f"{text}({number(tensor.distribution.value)})"
+    return f"{text}, not stored" if tensor.skipped else text
 
 
 def _scale(tensor: PlannedTensor) -> float | None:
@@ -130,14 +133,14 @@ def print_inspection(found: Inspection) -> None:
     for t in found.tensors:
         fans, m = t.fans, t.moments
         numbers = (m.minimum, m.maximum, m.mean, m.std) if m else (None,) * 4
-        row = [t.name, _shape(t.shape), t.dtype]
+        row = [t.name, shape_text(t.shape), t.dtype]
         row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
-        row += [_number(glorot_limit(fans) if fans else None), *map(_number, numbers)]
+        row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
         rows.append([*row, t.fits or ""])
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
     parameters = sum(math.prod(t.shape) for t in found.tensors)
     nbytes = sum(t.nbytes for t in found.tensors)
-    _print_table(heads, rows, f"{parameters:,} parameters, {natural_size(nbytes)}")
+    print_table(heads, rows, f"{parameters:,} parameters, {natural_size(nbytes)}")
 
 
 def _claim(found: Inspection) -> str:
@@ -147,22 +150,25 @@ def _claim(found: Inspection) -> str:
     return f"claims seed {spec.get('seed')}"
 
 
-def _shape(shape: Sequence[int]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Write a shape as (3, 4)."""
     return "(" + ", ".join(map(str, shape)) + ")"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a number to four significant digits, or nothing."""
     return "" if value is None else f"{value:.4g}"
 
 
 def _gain(tensor: PlannedTensor, fan: int | None) -> str:
-    if fan is None:
+    if fan is None or tensor.tied_to is not None:
         return ""
     std = tensor.distribution.std(tensor.shape)
-    return _number(fan * std * std)
+    return number(fan * std * std)
 
 
-def _print_table(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
+def print_table(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
+    """Print rows below heads, which say whether numbers stand in the column, and a last line."""
     rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_rich(heads, rows, total)

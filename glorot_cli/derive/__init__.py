@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from glorot_cli.derive.keras_config import is_keras_config, read_config, spec_of_config
 from glorot_cli.derive.text import spec_text
+from glorot_cli.derive.weights import spec_of_weights
 from glorot_cli.errors import FormatError
+from glorot_cli.formats.reading import read_headers
 
-__all__ = ["derive_spec", "spec_text"]
+__all__ = ["comments", "derive_spec", "describes_weights", "spec_text"]
+
+
+# Which files hold a description rather than a spec, by their names.
+_ENDINGS = (".safetensors", ".h5", ".hdf5", ".npy", ".keras", ".index.json")
+
+
+def describes_weights(path: str) -> bool:
+    """Tell whether a path is a weight file or a model's configuration, and not a spec."""
+    file = Path(path)
+    if path.endswith(_ENDINGS) or file.is_dir():
+        return True
+    return path.endswith(".json") and file.is_file() and is_keras_config(file)
 
 
 def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -20,8 +35,19 @@ def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
         FormatError: if it is not a file that a spec can be made of.
     """
     file = Path(path)
-    if not file.is_file():
-        raise FormatError(f"cannot read {file}: there is no such file")
-    if not is_keras_config(file):
-        raise FormatError(f"{file}: expected a Keras model's JSON or a .keras archive")
-    return spec_of_config(read_config(file), str(file))
+    try:
+        if file.is_file() and is_keras_config(file):
+            return spec_of_config(read_config(file), str(file))
+    except OSError as error:
+        raise FormatError(f"cannot read {file}: {error.strerror}") from None
+    return spec_of_weights(read_headers(file))
+
+
+def comments(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a derived spec tells its reader first."""
+    if "seed" in spec or "initializers" not in spec:
+        return ()
+    return (
+        "Names, shapes and dtypes are the file's. The initializers below are conventions, not the",
+        "file's: check them before use.",
+    )

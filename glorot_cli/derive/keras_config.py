@@ -1,4 +1,4 @@
-"""Keras's own description of a model (`model.to_json()`, or a .keras archive's config) as a spec."""
+"""Keras's description of a model (`model.to_json()`, or a .keras archive's) as a spec."""
 
 from __future__ import annotations
 
@@ -21,50 +21,18 @@ MODELS = ("Sequential", "Functional", "Model")
 _ATTENTION = ("GroupQueryAttention", "MultiHeadAttention")
 _CLASS_NAMES = {"GroupedQueryAttention": "GroupQueryAttention", "Model": "Functional"}
 # What Keras says of every layer, or of some, and no shape, name or initial value depends on.
-_IMMATERIAL = frozenset(
-    [
-        "activity_regularizer",
-        "autocast",
-        "batch_input_shape",
-        "batch_shape",
-        "beta_constraint",
-        "beta_regularizer",
-        "bias_constraint",
-        "bias_regularizer",
-        "build_input_shape",
-        "depthwise_constraint",
-        "depthwise_regularizer",
-        "embeddings_constraint",
-        "embeddings_regularizer",
-        "flash_attention",
-        "gamma_constraint",
-        "gamma_regularizer",
-        "gptq_unpacked_column_size",
-        "kernel_constraint",
-        "kernel_regularizer",
-        "lora_alpha",
-        "lora_rank",
-        "alpha_constraint",
-        "alpha_regularizer",
-        "pointwise_constraint",
-        "pointwise_regularizer",
-        "quantization_config",
-        "ragged",
-        "recurrent_constraint",
-        "recurrent_regularizer",
-        "renorm_clipping",
-        "renorm_momentum",
-        "rms_scaling",
-        "sliding_window",
-        "sparse",
-        "use_cudnn",
-        "weights",
-        "zero_output_for_mask",
-        "input_length",
-        "implementation",
-        "time_major",
-    ]
-)
+_IMMATERIAL = frozenset((
+    "activity_regularizer", "alpha_constraint", "alpha_regularizer", "autocast",
+    "batch_input_shape", "batch_shape", "beta_constraint", "beta_regularizer",
+    "bias_constraint", "bias_regularizer", "build_input_shape", "depthwise_constraint",
+    "depthwise_regularizer", "embeddings_constraint", "embeddings_regularizer",
+    "flash_attention", "gamma_constraint", "gamma_regularizer", "gptq_unpacked_column_size",
+    "implementation", "input_length", "kernel_constraint", "kernel_regularizer", "lora_alpha",
+    "lora_rank", "pointwise_constraint", "pointwise_regularizer", "quantization_config",
+    "ragged", "recurrent_constraint", "recurrent_regularizer", "renorm_clipping",
+    "renorm_momentum", "rms_scaling", "sliding_window", "sparse", "time_major", "use_cudnn",
+    "weights", "zero_output_for_mask",
+))  # fmt: skip
 
 
 def is_keras_config(path: Path) -> bool:
@@ -174,7 +142,7 @@ class _Reader:
         kind = _CLASS_NAMES.get(layer["class_name"], layer["class_name"])
         config = layer["config"]
         if kind not in LAYERS or layer.get("registered_name") is not None:
-            raise FormatError(self._unknown(kind, config))
+            raise FormatError(self._unknown(str(layer["class_name"]), config))
         entry: Entry = {"type": kind, "name": config["name"]}
         if config.get("trainable") is False:
             entry["trainable"] = False
@@ -236,8 +204,8 @@ class _Reader:
 
 
 def _initializer(value: Config) -> Any:
-    name = value["class_name"]
-    snake = CLASS_NAMES.get(name, name)
+    name = str(value["class_name"])
+    snake = str(CLASS_NAMES.get(name, name))
     parameters = (
         inspect.signature(INITIALIZERS[snake].function).parameters
         if (snake in INITIALIZERS)
@@ -264,7 +232,7 @@ def _dtype(value: Any) -> Any:
 
 def _without_batch(config: Config) -> Any:
     shape = config.get("batch_shape") or config.get("batch_input_shape")
-    return list(shape[1:])
+    return None if shape is None else list(shape[1:])
 
 
 def _sequential_shape(config: Config) -> Any:

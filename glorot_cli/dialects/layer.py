@@ -16,6 +16,7 @@ from glorot_cli.fans import FanRule, Shape
 
 # For weights whose initialiser no argument names.
 DEFAULT_ONES = InitializerChoice("ones", (), given=False)
+DEFAULT_ZEROS = InitializerChoice("zeros", (), given=False)
 DEFAULT_GLOROT = InitializerChoice("glorot_uniform", (), given=False)
 
 
@@ -146,13 +147,17 @@ def read_entry(place: Place) -> LayerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Hold a layer as constructed: its name, its arguments, and the rule that builds it."""
+    """Hold a layer as constructed: its name, its arguments, and the rule that builds it.
+
+    `gives_dtype` says whether layers within take its dtype, where their own entries give none.
+    """
 
     name: str
     entry: LayerEntry
     place: Place
     function: Callable[..., Built]
     arguments: dict[str, Any]
+    gives_dtype: bool = False
 
     def build(self, *inputs: Flow) -> Built:
         """Return the output shape for these inputs, and the weights with what the entry says.
@@ -177,7 +182,7 @@ class Layer:
         return replace(
             weight,
             trainable=weight.trainable and entry.trainable,
-            dtype=weight.dtype or entry.dtype,
+            dtype=weight.dtype or (entry.dtype if self.gives_dtype or not weight.path else None),
             fans=weight.fans or entry.fans,
             seed=entry.seed if weight.seed is None else weight.seed,
             kind=weight.kind or f"{entry.type} {weight.name}",

@@ -12,9 +12,15 @@ DataFormat = Literal["channels_last", "channels_first"]
 
 
 def check_rate(rate: float, key: str) -> None:
-    """Check the share of elements that a layer drops."""
+    """Check the share of elements that a layer drops, or its deviation."""
     if not 0.0 <= rate <= 1.0:
-        raise LayerError(f"expected a rate from 0 to 1, found {rate!r}", key)
+        raise LayerError(f"expected a {key} from 0 to 1, found {rate!r}", key)
+
+
+def check_rank(x: Dims, rank: int) -> None:
+    """Check the number of an input's axes."""
+    if len(x) != rank:
+        raise LayerError(f"expected an input of {rank} axes, found shape {shown(x)}")
 
 
 def known(x: Dims, axis: int) -> int:
@@ -44,15 +50,30 @@ def spread(size: int | tuple[int, ...], rank: int, key: str | None) -> tuple[int
 
 
 def margins(padding: Margins, rank: int, key: str) -> list[tuple[int, int]]:
-    """Turn one margin, one per axis, or a pair per axis into a pair per axis."""
-    per_axis = (padding,) * rank if isinstance(padding, int) else padding
+    """Turn one margin, one per axis, or a pair per axis into a pair per axis.
+
+    The pair of a single axis stands by itself, as in Keras.
+    """
+    if isinstance(padding, int):
+        per_axis: tuple[int | tuple[int, ...], ...] = (padding,) * rank
+    elif rank == 1:
+        per_axis = (tuple(n if isinstance(n, int) else -1 for n in padding),)
+    else:
+        per_axis = padding
     pairs = [(each, each) if isinstance(each, int) else each for each in per_axis]
-    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
-        raise LayerError(
-            f"expected one size, {rank} sizes or {rank} pairs of sizes, found {shown(padding)}",
-            key,
-        )
+    if len(pairs) != rank or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+        expected = "a pair of sizes" if rank == 1 else f"{rank} sizes or {rank} pairs of sizes"
+        raise LayerError(f"expected one size or {expected}, found {shown(padding)}", key)
     return [(pair[0], pair[1]) for pair in pairs]
+
+
+def whole_margins(padding: Margins, rank: int, key: str) -> tuple[int, ...]:
+    """Turn one margin, or one per axis, into one per axis."""
+    sizes = (padding,) * rank if isinstance(padding, int) else padding
+    whole = tuple(size for size in sizes if isinstance(size, int))
+    if len(whole) != rank or len(sizes) != rank:
+        raise LayerError(f"expected one size or {rank}, found {shown(padding)}", key)
+    return whole
 
 
 def split(x: Dims, rank: int, data_format: DataFormat) -> tuple[Dims, int | None]:
@@ -108,16 +129,14 @@ def stretch(
     size: tuple[int, ...],
     strides: int | tuple[int, ...],
     padding: str,
-    output_padding: int | tuple[int, ...] | None,
+    output_padding: tuple[int, ...] | None,
     dilation_rate: int | tuple[int, ...],
 ) -> Dims:
     """Count the outputs of a transposed convolution along each spatial axis, as Keras does."""
     rank = len(space)
     steps = spread(strides, rank, "strides")
     rates = spread(dilation_rate, rank, "dilation_rate")
-    extra = (
-        (None,) * rank if output_padding is None else spread(output_padding, rank, "output_padding")
-    )
+    extra = (None,) * rank if output_padding is None else output_padding
     outputs: list[int | None] = []
     for n, width, step, rate, more in zip(space, size, steps, rates, extra, strict=True):
         reach = (width - 1) * rate + 1

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.dtypes import INTEGERS, ITEM_SIZES
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats import hdf5, npy, safetensors
-from glorot_cli.formats.base import Extent
+from glorot_cli.formats import hdf5, keras_archive, npy, safetensors, shards
+from glorot_cli.formats.base import Extent, Kind
 from glorot_cli.plan import Plan
 
 
 class Format(NamedTuple):
-    """Describe a format: its name, and how a plan is laid out in it at a path."""
+    """Describe a format: its name, and how a plan is laid out in it at a path.
+
+    `finish` completes what was filled, with a model's configuration where the user gave one.
+    """
 
     name: str
     title: str
-    lay_out: Callable[[Plan, str, Path], list[Extent]]
-    is_folder: bool = False
+    lay_out: Callable[..., list[Extent]]
+    finish: Callable[[Path, str | os.PathLike[str] | None], None] | None = None
+    kind: Kind = "file"
     holds_provenance: bool = True
-    dtypes: tuple[str, ...] = ("float64", "float32", "float16", "int64")
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16", *INTEGERS)
 
+
+_KERAS_DTYPES = ("float64", "float32", "float16", "bfloat16", *INTEGERS)
 
 FORMATS: dict[str, Format] = {
     "safetensors": Format(
@@ -32,11 +39,33 @@ FORMATS: dict[str, Format] = {
         "keras",
         ".weights.h5, Keras 3's layout",
         hdf5.lay_out_keras,
-        dtypes=("float64", "float32", "float16", "bfloat16"),
+        dtypes=_KERAS_DTYPES,
     ),
     "h5": Format("h5", ".h5, a dataset for each tensor", hdf5.lay_out),
+    "keras-archive": Format(
+        "keras-archive",
+        ".keras, a model and its weights",
+        hdf5.lay_out_keras,
+        keras_archive.finish,
+        dtypes=_KERAS_DTYPES,
+    ),
+    "keras-shards": Format(
+        "keras-shards",
+        ".weights.json, Keras 3's layout in shards",
+        hdf5.lay_out_shards,
+        kind="set",
+        dtypes=_KERAS_DTYPES,
+    ),
     "npy": Format("npy", ".npy, one tensor", npy.lay_out, holds_provenance=False),
-    "npy-folder": Format("npy-folder", "a folder of .npy", npy.lay_out_folder, is_folder=True),
+    "npy-folder": Format("npy-folder", "a folder of .npy", npy.lay_out_folder, kind="folder"),
+    "shards": Format(
+        "shards",
+        "a folder of .safetensors shards",
+        shards.lay_out,
+        shards.finish,
+        kind="folder",
+        dtypes=tuple(ITEM_SIZES),
+    ),
 }
 
 # The longest ending that fits decides.
@@ -46,16 +75,25 @@ _ENDINGS = {
     ".h5": "h5",
     ".hdf5": "h5",
     ".npy": "npy",
+    ".keras": "keras-archive",
+    ".weights.json": "keras-shards",
 }
 
 
-def choose_format(path: str, name: str | None = None) -> Format:
-    """Choose the format by name, or else by the ending of the path.
+def choose_format(path: str, name: str | None = None, *, sharded: bool = False) -> Format:
+    """Choose the format by name, or else by the ending of the path; shards go into a folder.
 
     Raises:
         FormatError: if neither says which.
     """
     folder = path.endswith("/") or Path(path).is_dir()
+    if sharded and not path.endswith(".weights.json"):
+        if name not in (None, "safetensors") or (Path(path).suffix and not folder):
+            raise FormatError(
+                f"{path}: shards are .safetensors files in a folder, or Keras's .weights.json; "
+                "end the output's name in / or .weights.json"
+            )
+        return FORMATS["shards"]
     if name == "npy":
         return FORMATS["npy-folder" if folder else "npy"]
     if name is not None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from glorot_cli.errors import FormatError
 
 MANIFEST = "manifest.json"
+INDEX = "model.safetensors.index.json"
+# What tells a folder of ours, which --force may replace, from any other.
+MARKS = (MANIFEST, INDEX, "model.safetensors")
 TEMPORARY = ".glorot-tmp"
+
+
+Provenance = Mapping[str, Any]
+Kind = Literal["file", "folder", "set"]
 
 
 class Extent(NamedTuple):
@@ -26,10 +34,11 @@ class Extent(NamedTuple):
 
 
 @contextlib.contextmanager
-def replacing(
-    target: Path, nbytes: int, *, force: bool, folder: bool, sync: bool
-) -> Iterator[Path]:
+def replacing(target: Path, nbytes: int, *, force: bool, kind: Kind, sync: bool) -> Iterator[Path]:
     """Give a temporary path that becomes `target` when the block ends without an exception.
+
+    The target is a file, a folder, or the index of a set of files beside it: then the temporary
+    path is a folder, whose files are moved beside the target, the index last.
 
     A symbolic link is followed: what it points to is replaced. `sync` flushes to the disk before
     the rename. On any exception the temporary path is removed and `target` stays as it was.
@@ -38,17 +47,20 @@ def replacing(
         FormatError: if the target may not be replaced, or the disk is too small for `nbytes`.
     """
     target = Path(os.path.realpath(target))
-    _check_target(target, nbytes, force=force, folder=folder)
+    _check_target(target, nbytes, force=force, folder=kind == "folder")
     try:
         _remove_leavings(target)
-        temporary, lock = _create(target, folder=folder)
+        temporary, lock = _create(target, folder=kind != "file")
     except OSError as error:
         raise FormatError(f"cannot write {target}: {error.strerror}") from None
     try:
         yield temporary
         if sync:
             _flush(temporary)
-        _rename(temporary, target)
+        if kind == "set":
+            _scatter(temporary, target, force=force)
+        else:
+            _rename(temporary, target)
         if sync:
             _flush_entry(target.parent)
     except OSError as error:
@@ -84,8 +96,8 @@ def _check_folder(target: Path, *, force: bool) -> None:
     if target.is_dir() and any(target.iterdir()):
         if not force:
             raise FormatError(f"{target} is not empty; replace it with --force")
-        if not (target / MANIFEST).is_file():
-            raise FormatError(f"{target} holds no {MANIFEST} of glorot's, so it is not replaced")
+        if not any((target / mark).is_file() for mark in MARKS):
+            raise FormatError(f"{target} holds none of {', '.join(MARKS)}, so it is not replaced")
 
 
 def _create(target: Path, *, folder: bool) -> tuple[Path, int]:
@@ -142,6 +154,17 @@ def _flush_entry(path: Path) -> None:
         os.close(descriptor)
 
 
+def _scatter(temporary: Path, target: Path, *, force: bool) -> None:
+    """Move a folder's files beside the target; the index, which names the others, comes last."""
+    files = sorted(temporary.iterdir(), key=lambda file: file.name == target.name)
+    taken = [file.name for file in files if target.with_name(file.name).exists()]
+    if taken and not force:
+        raise FormatError(f"{target.with_name(taken[0])} exists; replace it with --force")
+    for file in files:
+        file.replace(target.with_name(file.name))
+    temporary.rmdir()
+
+
 def _rename(temporary: Path, target: Path) -> None:
     if not (target.is_dir() and any(target.iterdir())):
         temporary.replace(target)
@@ -156,11 +179,8 @@ def _rename(temporary: Path, target: Path) -> None:
     _remove(aside)
 
 
-def natural_size(nbytes: int) -> str:
-    """Write a number of bytes for people: 553.4 MB."""
-    size = float(nbytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000.0:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000.0
-    return f"{size:.1f} TB"
+def compact(entry: Mapping[str, Any]) -> str:
+    """Write JSON with sorted keys and no spaces."""
+    return json.dumps(
+        entry, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +14,76 @@ import numpy as np
 
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats.base import Extent
+from glorot_cli.formats.base import Extent, Provenance, compact
 from glorot_cli.plan import Plan, PlannedTensor
 
 # A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
 LARGEST_ATTRIBUTE = 64512
 
 
-def lay_out_keras(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+def lay_out_keras(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Lay out `layers/<class>/vars/<i>`, which Keras 3 reads from `.weights.h5`."""
     groups = []
     for tensor in plan.tensors:
         if tensor.group is None:
-            raise FormatError(
-                f"Keras's .weights.h5 holds layers only, and {shown(tensor.name)} is a raw tensor; "
-                "write .h5 or .safetensors instead"
-            )
+            raise _raw(tensor)
         groups.append(tensor.group)
     aliases = {i: t.also_group for i, t in enumerate(plan.tensors) if t.also_group is not None}
     return _write(plan, groups, provenance, path, aliases, {})
 
 
-def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+def lay_out_shards(
+    plan: Plan, provenance: Provenance, path: Path, largest: int, target: str
+) -> list[Extent]:
+    """Lay out Keras 3's layout in files `x_00000.weights.h5` and the index `x.weights.json`.
+
+    A layer's variables stay together, as Keras reads them; `target` is the index's name.
+    """
+    stem = target.removesuffix(".weights.json")
+    layers: dict[str, list[int]] = {}
+    for index, tensor in enumerate(plan.tensors):
+        layers.setdefault(_layer_group(tensor), []).append(index)
+    shards: list[list[str]] = []
+    size = largest + 1
+    for group, indices in layers.items():
+        nbytes = sum(plan.tensors[index].nbytes for index in indices)
+        if size + nbytes > largest:
+            shards.append([])
+            size = 0
+        shards[-1].append(group)
+        size += nbytes
+    extents: list[Extent] = []
+    weight_map: dict[str, str] = {}
+    for number, groups in enumerate(shards):
+        file = path / f"{stem}_{number:05d}.weights.h5"
+        chosen = [index for group in groups for index in layers[group]]
+        part = replace(plan, tensors=tuple(plan.tensors[index] for index in chosen))
+        claim = {**provenance, "shard": [number + 1, len(shards)]}
+        for extent in lay_out_keras(part, claim, file):
+            extents.append(extent._replace(tensor=chosen[extent.tensor]))
+            group = part.tensors[extent.tensor].group or ""
+            weight_map[f"/{group.rpartition('/')[0]}"] = file.name
+    total = sum(tensor.nbytes for tensor in plan.tensors)
+    index_text = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (path / target).write_text(json.dumps(index_text, indent=2) + "\n", encoding="utf-8")
+    return extents
+
+
+def _layer_group(tensor: PlannedTensor) -> str:
+    """Return the group of the layer that holds a variable, at whatever depth of models."""
+    if tensor.group is None:
+        raise _raw(tensor)
+    return tensor.group.rpartition("/vars/")[0]
+
+
+def _raw(tensor: PlannedTensor) -> FormatError:
+    return FormatError(
+        f"Keras's .weights.h5 holds layers only, and {shown(tensor.name)} is a raw tensor; "
+        "write .h5 or .safetensors instead"
+    )
+
+
+def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Lay out a dataset for each tensor at its name.
 
     Layers get the attributes by which Keras's `load_weights` reads its older layout.
@@ -56,7 +106,7 @@ def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
 def _write(
     plan: Plan,
     names: list[str],
-    provenance: str,
+    provenance: Provenance,
     path: Path,
     aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
@@ -73,7 +123,7 @@ def _write(
 def _create(
     plan: Plan,
     names: list[str],
-    provenance: str,
+    provenance: Provenance,
     path: Path,
     aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
@@ -89,7 +139,7 @@ def _create(
     # Our own lock is on the file already.
     with h5py.File(path, "w", locking=False) as file:
         groups: dict[str, Any] = {"": file["/"].id}
-        file.attrs["glorot"] = provenance
+        file.attrs["glorot"] = compact(provenance)
         for index, (name, tensor) in enumerate(zip(names, plan.tensors, strict=True)):
             parent, _, leaf = name.rpartition("/")
             try:

@@ -15,7 +15,7 @@ import numpy as np
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.base import MANIFEST, Extent
+from glorot_cli.formats.base import MANIFEST, Extent, Provenance
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan
 
@@ -23,7 +23,7 @@ MAGIC = b"\x93NUMPY"
 LARGEST_MANIFEST = 256 << 20
 
 
-def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Write the header of the plan's only tensor, with the bytes of `np.save`."""
     if len(plan.tensors) != 1:
         raise FormatError(
@@ -33,7 +33,7 @@ def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
     return [Extent(0, path, _write_header(path, plan.tensors[0].shape, plan.tensors[0].dtype))]
 
 
-def lay_out_folder(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Write a header for each tensor at `name.npy`, and the manifest."""
     extents, manifest = [], {}
     for index, tensor in enumerate(plan.tensors):
@@ -56,7 +56,7 @@ def lay_out_folder(plan: Plan, provenance: str, path: Path) -> list[Extent]:
             "file": relative,
             "shape": list(tensor.shape),
         }
-    text = {"glorot": json.loads(provenance), "tensors": manifest}
+    text = {"glorot": dict(provenance), "tensors": manifest}
     with (path / MANIFEST).open("w", encoding="utf-8") as out:
         json.dump(text, out, ensure_ascii=False, indent=1, sort_keys=True)
         out.write("\n")

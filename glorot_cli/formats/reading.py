@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import hdf5_walk, npy, safetensors
+from glorot_cli.formats import hdf5_walk, npy, safetensors, shards
+from glorot_cli.formats.base import MARKS
 from glorot_cli.formats.stored import StoredFile
 
 
@@ -19,7 +20,10 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
     path = Path(path)
     try:
         if path.is_dir():
-            return npy.read_folder(path)
+            is_checkpoint = any((path / name).is_file() for name in MARKS[1:])
+            return shards.read_folder(path) if is_checkpoint else npy.read_folder(path)
+        if path.name.endswith(".index.json") and path.is_file():
+            return shards.read_index(path)
         if not path.is_file():
             problem = "it is not a regular file" if path.exists() else "there is no such file"
             raise FormatError(f"cannot read {path}: {problem}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats.base import Extent
+from glorot_cli.formats.base import Extent, Provenance, compact
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan
 
@@ -23,8 +24,9 @@ _BITS = {
 }  # fmt: skip
 _RANK = {code: rank for rank, code in enumerate(_BITS)}
 _CODES = {
-    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "int64": "I64",
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "float8_e5m2": "F8_E5M2",
+    "float8_e4m3fn": "F8_E4M3", "int16": "I16", "float16": "F16", "bfloat16": "BF16",
+    "int32": "I32", "float32": "F32", "float64": "F64", "int64": "I64",
 }  # fmt: skip
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16",
@@ -33,13 +35,20 @@ _NAMES = {
 }  # fmt: skip
 
 
-def lay_out(plan: Plan, provenance: str, path: Path) -> list[Extent]:
+def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Write the header, with the bytes that the library would write, and place the tensors."""
+    return lay_out_tensors(plan, range(len(plan.tensors)), {"glorot": compact(provenance)}, path)
+
+
+def lay_out_tensors(
+    plan: Plan, indices: Iterable[int], metadata: Mapping[str, str], path: Path
+) -> list[Extent]:
+    """Write the header of some of a plan's tensors, and place them."""
     order = sorted(
-        range(len(plan.tensors)),
+        indices,
         key=lambda i: (-_RANK[_CODES[plan.tensors[i].dtype]], plan.tensors[i].name.encode()),
     )
-    header: dict[str, Any] = {"__metadata__": {"glorot": provenance}}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     offset = 0
     places = []
     for index in order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class StoredTensor:
     path: Path | None = None
     slabs: Callable[[], Iterator[Array]] | None = field(default=None, compare=False)
 
+    def placed(self, path: Path) -> StoredTensor:
+        """Return the same tensor as seen from another file."""
+        return replace(self, path=self.path or path)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -44,6 +48,10 @@ class StoredFile:
     format: str
     provenance: Any
     tensors: list[StoredTensor]
+
+    def by_name(self) -> dict[str, StoredTensor]:
+        """Return the tensors by their names."""
+        return {tensor.name: tensor for tensor in self.tensors}
 
 
 def block_count(tensor: StoredTensor) -> int:
@@ -71,3 +79,20 @@ def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array
         if raw.readinto(block.data) != block.size:
             raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
     return block.view(dtype)
+
+
+def read_elements(file: StoredFile, tensor: StoredTensor, first: int, out: Array) -> None:
+    """Read the elements of a contiguous tensor from an index on into a flat array of its dtype.
+
+    Raises:
+        FormatError: if the file ends early.
+    """
+    assert tensor.offset is not None
+    with (tensor.path or file.path).open("rb", buffering=0) as raw:
+        raw.seek(tensor.offset + first * out.itemsize)
+        bytes_of = out.view(np.uint8).data
+        while bytes_of:
+            count = raw.readinto(bytes_of)
+            if not count:
+                raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
+            bytes_of = bytes_of[count:]

@@ -24,7 +24,7 @@ from glorot_cli.arguments import (
     validated,
 )
 from glorot_cli.dialects import Dialect
-from glorot_cli.dtypes import DTypeName
+from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.fans import FanRule
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
@@ -40,7 +40,7 @@ class TensorEntry(Table):
     shape: ShapeOf | None = None
     initializer: Init | None = None
     axes: str | None = None
-    dtype: DTypeName | None = None
+    dtype: DTypeName | IntegerName | None = None
     seed: Seed | None = None
     fans: FanRule | None = None
     fused: Size = 1
@@ -96,7 +96,10 @@ class Spec:
         """Stamp out the raw tensors, in order."""
         for stamped in stamp_tensors(self.table.tensors, self.dims):
             names, path = stamped.names, stamped.path
-            yield stamped, validated(TensorEntry, stamped.item, names, path, "a tensor")
+            yield (
+                stamped,
+                validated(TensorEntry, stamped.item, names, path, "a tensor", ("repeat",)),
+            )
 
     def canonical(self) -> dict[str, Any]:
         """Return the spec as plain data that JSON can hold without losing an order that matters."""
@@ -152,6 +155,8 @@ def _model(source: Source, overrides: dict[str, Any], dims: Mapping[str, int]) -
     assert isinstance(source.data, dict)
     sizes = evaluate_dims(source.data.get("dims", {}), dims)
     table = validated(SpecTable, source.data, sizes, (), "a spec")
+    if table.inputs and table.input_shape is not None:
+        raise SpecError("expected inputs or input_shape, found both", ("input_shape",), at_key=True)
     if not table.layers and not table.tensors:
         raise SpecError("expected layers or tensors, found neither")
     return Spec(source, table, sizes, [_rule(i, item) for i, item in enumerate(table.initializers)])

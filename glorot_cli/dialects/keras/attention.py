@@ -68,6 +68,7 @@ def GroupQueryAttention(
     num_key_value_heads: Size,
     dropout: Number = 0.0,
     use_bias: bool = True,
+    sliding_window: Size | None = None,
     use_gate: bool = False,
     kernel_initializer: Init = "glorot_uniform",
     bias_initializer: Init = "zeros",
@@ -82,6 +83,10 @@ def GroupQueryAttention(
         )
     query, value, key = _query_value_key(xs)
     d = known(query, -1)
+    if value[-1] != d:
+        raise LayerError(
+            f"query and value must end in one size, found {shown(query)}, {shown(value)}"
+        )
     sides = {
         "query": (d, num_query_heads, head_dim),
         "key": (known(key, -1), num_key_value_heads, head_dim),

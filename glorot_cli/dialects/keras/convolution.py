@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from glorot_cli.arguments import Dims, Init, Size, Sizes
+from glorot_cli.arguments import Dims, Init, Margins, Size, Sizes
 from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.layer import Built, LayerError, Weight
-from glorot_cli.dialects.spatial import DataFormat, join, slide, split_known, spread, stretch
+from glorot_cli.dialects.spatial import (
+    DataFormat,
+    join,
+    slide,
+    split_known,
+    spread,
+    stretch,
+    whole_margins,
+)
+from glorot_cli.errors import shown
 
 Padding = Literal["valid", "same"]
 CausalPadding = Literal["valid", "same", "causal"]
@@ -61,7 +70,7 @@ def transposed_convolution(rank: int) -> Callable[..., Built]:
         kernel_size: Sizes,
         strides: Sizes = 1,
         padding: Padding = "valid",
-        output_padding: Sizes | None = None,
+        output_padding: Margins | None = None,
         data_format: DataFormat = "channels_last",
         dilation_rate: Sizes = 1,
         activation: ActivationName | None = None,
@@ -72,7 +81,9 @@ def transposed_convolution(rank: int) -> Callable[..., Built]:
         """Convolve backwards with a kernel (*kernel_size, filters, in)."""
         space, channels = split_known(x, rank, data_format)
         size = spread(kernel_size, rank, "kernel_size")
-        space = stretch(space, size, strides, padding, output_padding, dilation_rate)
+        check_steps(strides, dilation_rate, rank)
+        extra = check_output_padding(output_padding, strides, rank)
+        space = stretch(space, size, strides, padding, extra, dilation_rate)
         kernel = (*size, filters, channels)
         weights = [Weight("kernel", kernel, field(rank) + "OI", kernel_initializer)]
         if use_bias:
@@ -122,7 +133,7 @@ def separable_convolution(rank: int) -> Callable[..., Built]:
         filters: Size,
         kernel_size: Sizes,
         strides: Sizes = 1,
-        padding: CausalPadding = "valid",
+        padding: Padding = "valid",
         data_format: DataFormat = "channels_last",
         dilation_rate: Sizes = 1,
         depth_multiplier: Size = 1,
@@ -133,7 +144,6 @@ def separable_convolution(rank: int) -> Callable[..., Built]:
         bias_initializer: Init = "zeros",
     ) -> Built:
         """Convolve with (*kernel_size, in, multiplier), then (1, ..., in * multiplier, out)."""
-        check_causal(padding, rank)
         space, channels = split_known(x, rank, data_format)
         size = spread(kernel_size, rank, "kernel_size")
         space = slide(space, size, strides, padding, dilation_rate)
@@ -159,6 +169,23 @@ def check_steps(strides: int | tuple[int, ...], rates: int | tuple[int, ...], ra
     """Check that a window is not both moved and spread by more than one."""
     if max(spread(strides, rank, "strides")) > 1 and max(spread(rates, rank, "dilation_rate")) > 1:
         raise LayerError("strides and dilation_rate cannot both be above 1", "dilation_rate")
+
+
+def check_output_padding(
+    padding: int | tuple[int | tuple[int, ...], ...] | None,
+    strides: int | tuple[int, ...],
+    rank: int,
+) -> tuple[int, ...] | None:
+    """Check that less than a stride is added, and return the addition for each axis."""
+    if padding is None:
+        return None
+    sizes = whole_margins(padding, rank, "output_padding")
+    steps = spread(strides, rank, "strides")
+    if any(size >= step for size, step in zip(sizes, steps, strict=True)):
+        raise LayerError(
+            f"expected less than the strides {shown(steps)}, found {shown(sizes)}", "output_padding"
+        )
+    return sizes
 
 
 def check_causal(padding: str, rank: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Literal
 
 from glorot_cli.arguments import Axes, Dims, Init, Number, Seed, Size
 from glorot_cli.dialects.layer import Built, LayerError, Weight
-from glorot_cli.dialects.spatial import check_rate, known
+from glorot_cli.dialects.spatial import DataFormat, check_rank, check_rate, known
 from glorot_cli.errors import shown
 
 ActivationName = Literal[
@@ -35,73 +35,6 @@ def Dense(
     return Built((*x[:-1], units), weights)
 
 
-def EinsumDense(
-    x: Dims,
-    *,
-    equation: str,
-    output_shape: Dims | Size,
-    activation: ActivationName | None = None,
-    bias_axes: str | None = None,
-    kernel_initializer: Init = "glorot_uniform",
-    bias_initializer: Init = "zeros",
-) -> Built:
-    """Multiply by a kernel as an einsum equation says; its first axis is the batch."""
-    match = re.fullmatch(r"(\.{3})?([A-Za-z]+)(\.{3})?,([A-Za-z]+)->(\.{3})?([A-Za-z]+)(\.{3})?",
-                         equation)  # fmt: skip
-    if match is None or (match[1], match[3]) != (match[5], match[7]) or (match[1] and match[3]):
-        raise LayerError(
-            f"expected an equation such as ab,bc->ac or ...x,xy->...y, found {shown(equation)}",
-            "equation",
-        )
-    left, right, inputs, kernel, outputs = match[1], match[3], match[2], match[4], match[6]
-    given = (None, *x)
-    elided = len(given) - len(inputs)
-    if elided < 0 or (elided and not (left or right)):
-        raise LayerError(f"{shown(equation)} does not fit an input of shape {shown(x)}", "equation")
-    result = [None, *([output_shape] if isinstance(output_shape, int) else output_shape)]
-    # What the dots stand for is taken from the input; the batch is part of it on the left.
-    if left:
-        result[1:1] = given[1:elided]
-        sizes = dict(zip(inputs, given[elided:], strict=True))
-        offset = len(result) - len(outputs)
-    else:
-        sizes = dict(zip(inputs, given[: len(inputs)], strict=True))
-        result += given[len(inputs) :] if elided else ()
-        offset = 0
-    named = result[offset : offset + len(outputs)]
-    if len(named) != len(outputs) or len(result) - len(outputs) != elided:
-        raise LayerError(
-            f"{shown(output_shape)} does not fit the output of {shown(equation)}", "output_shape"
-        )
-    for index, axis in enumerate(outputs):
-        size = named[index]
-        if axis in sizes and size is None:
-            named[index] = sizes[axis]
-        elif axis in sizes and sizes[axis] is not None and sizes[axis] != size:
-            raise LayerError(f"axis {axis} is {sizes[axis]} in the input", "output_shape")
-    made = dict(zip(outputs, named, strict=True))
-    shape, roles = [], ""
-    for axis in kernel:
-        size = made.get(axis, sizes.get(axis))
-        if size is None:
-            raise LayerError(f"the size of axis {axis} of the kernel is not known", "equation")
-        shape.append(size)
-        roles += "B" if axis in made and axis in sizes else "O" if axis in made else "I"
-    weights = [Weight("kernel", tuple(shape), roles, kernel_initializer)]
-    if bias_axes is not None:
-        places = [outputs.find(axis) for axis in bias_axes]
-        if not places or min(places) < 0:
-            raise LayerError(f"{shown(bias_axes)} are not axes of the output", "bias_axes")
-        bias = [made[axis] if axis in bias_axes else 1 for axis in outputs[min(places) :]]
-        bias += [1] * (elided if right else 0)
-        if None in bias:
-            raise LayerError("the size of an axis of the bias is not known", "bias_axes")
-        whole = tuple(size for size in bias if size is not None)
-        weights.append(Weight("bias", whole, output_roles(whole), bias_initializer))
-    full = [*result[:offset], *named, *result[offset + len(outputs) :]]
-    return Built(tuple(full[1:]), weights)
-
-
 def output_roles(shape: tuple[int, ...]) -> str | None:
     """Return the roles of what has outputs only; a vector needs none."""
     return "O" * len(shape) if len(shape) > 1 else None
@@ -118,6 +51,25 @@ def Embedding(
     """Look up rows of a table (vocabulary, dim)."""
     table = Weight("embeddings", (input_dim, output_dim), "IO", embeddings_initializer)
     return Built((*x, output_dim), [table])
+
+
+def ReversibleEmbedding(
+    x: Dims,
+    *,
+    input_dim: Size,
+    output_dim: Size,
+    tie_weights: bool = True,
+    embeddings_initializer: Init = "random_uniform",
+    mask_zero: bool = False,
+    reverse_dtype: str | None = None,
+    logit_soft_cap: Number | None = None,
+) -> Built:
+    """Look up rows as Embedding does, and the reverse, by a table of its own if not tied."""
+    shape = input_dim, output_dim
+    weights = [Weight("embeddings", shape, "IO", embeddings_initializer)]
+    if not tie_weights:
+        weights.append(Weight("reverse_embeddings", shape[::-1], "IO", embeddings_initializer))
+    return Built((*x, output_dim), weights)
 
 
 def Activation(x: Dims, *, activation: ActivationName) -> Built:
@@ -145,6 +97,10 @@ def ReLU(
 
 def LeakyReLU(x: Dims, *, negative_slope: Number = 0.3) -> Built:
     """Scale what is below 0."""
+    if negative_slope < 0.0:
+        raise LayerError(
+            f"expected a number of at least 0, found {negative_slope!r}", "negative_slope"
+        )
     return Built(x, [])
 
 
@@ -175,10 +131,29 @@ def Dropout(
     return Built(x, [])
 
 
-def SpatialDropout(x: Dims, *, rate: Number, seed: Seed | None = None) -> Built:
-    """Drop whole channels in training."""
+def SpatialDropout1D(x: Dims, *, rate: Number, seed: Seed | None = None) -> Built:
+    """Drop whole channels of steps in training."""
     check_rate(rate, "rate")
+    check_rank(x, 2)
     return Built(x, [])
+
+
+def spatial_dropout(rank: int) -> Callable[..., Built]:
+    """Make the dropout of whole channels over `rank` spatial axes."""
+
+    def SpatialDropout(
+        x: Dims,
+        *,
+        rate: Number,
+        data_format: DataFormat = "channels_last",
+        seed: Seed | None = None,
+    ) -> Built:
+        """Drop whole channels in training."""
+        check_rate(rate, "rate")
+        check_rank(x, rank + 1)
+        return Built(x, [])
+
+    return SpatialDropout
 
 
 def GaussianDropout(x: Dims, *, rate: Number, seed: Seed | None = None) -> Built:
@@ -189,6 +164,7 @@ def GaussianDropout(x: Dims, *, rate: Number, seed: Seed | None = None) -> Built
 
 def GaussianNoise(x: Dims, *, stddev: Number, seed: Seed | None = None) -> Built:
     """Add noise in training."""
+    check_rate(stddev, "stddev")
     return Built(x, [])
 
 

@@ -48,7 +48,7 @@ def place_layers(
     Raises:
         SpecError: at the layer or the argument that does not fit.
     """
-    weights = _Dialect().steps(entries, ()).join(inputs, outputs).weights
+    weights = Dialect().steps(entries, ()).join(inputs, outputs).weights
     counts: dict[str, int] = {}
 
     def group(owner: str | None) -> str | None:
@@ -71,7 +71,7 @@ def place_layers(
     return placed
 
 
-class _Dialect:
+class Dialect:
     """Construct the layers of one spec, counting their names across all its models."""
 
     def __init__(self) -> None:

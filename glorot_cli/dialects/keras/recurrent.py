@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from glorot_cli.arguments import Dims, Init, InitializerChoice, Number, Seed, Size, Sizes
-from glorot_cli.dialects.keras.convolution import CausalPadding, field
+from glorot_cli.dialects.keras.convolution import CausalPadding, check_steps, field
 from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.keras.names import Counters, snake_case
 from glorot_cli.dialects.layer import Built, InnerLayers, Layer, LayerError, Weight, within
-from glorot_cli.dialects.spatial import DataFormat, join, known, slide, split_known, spread
+from glorot_cli.dialects.spatial import (
+    DataFormat,
+    check_rank,
+    join,
+    known,
+    slide,
+    split_known,
+    spread,
+)
 from glorot_cli.errors import shown
 
 
@@ -100,7 +108,7 @@ def LSTM(
 ) -> Built:
     """Run an LSTMCell over the steps (Hochreiter and Schmidhuber, 1997)."""
     cell = LSTMCell(
-        _step(x),
+        _features(x),
         units=units,
         use_bias=use_bias,
         kernel_initializer=kernel_initializer,
@@ -133,7 +141,7 @@ def GRU(
 ) -> Built:
     """Run a GRUCell over the steps (Cho et al., 2014)."""
     cell = GRUCell(
-        _step(x),
+        _features(x),
         units=units,
         use_bias=use_bias,
         kernel_initializer=kernel_initializer,
@@ -164,7 +172,7 @@ def SimpleRNN(
 ) -> Built:
     """Run a SimpleRNNCell over the steps."""
     cell = SimpleRNNCell(
-        _step(x),
+        _features(x),
         units=units,
         use_bias=use_bias,
         kernel_initializer=kernel_initializer,
@@ -183,6 +191,7 @@ def RNN(
     go_backwards: bool = False,
     stateful: bool = False,
     unroll: bool = False,
+    zero_output_for_mask: bool = False,
 ) -> Built:
     """Run a cell, or a stack of cells, over the steps."""
     if isinstance(cell, Layer):
@@ -234,6 +243,7 @@ def conv_lstm(rank: int) -> Callable[..., Built]:
         if None in space:
             raise LayerError(f"the sizes of all axes must be known, found {shown(x)}")
         size = spread(kernel_size, rank, "kernel_size")
+        check_steps(strides, dilation_rate, rank)
         axes, outputs = field(rank) + "IO", 4 * filters
         recurrent = (*size, filters, outputs)
         weights = [
@@ -267,6 +277,11 @@ def _forget_bias(units: int, choice: InitializerChoice, at_one: bool) -> Weight:
 def _step(x: Dims) -> Dims:
     if len(x) < 2:
         raise LayerError(f"expected an input of (steps, features), found shape {shown(x)}")
+    return x[1:]
+
+
+def _features(x: Dims) -> Dims:
+    check_rank(x, 2)
     return x[1:]
 
 

@@ -37,10 +37,10 @@ def Reshape(x: Dims, *, target_shape: Axes) -> Built:
     return Built(tuple(total // given if size == -1 else size for size in target), [])
 
 
-def pooling(rank: int) -> Callable[..., Built]:
-    """Make the maximum or average pooling over `rank` spatial axes."""
+def max_pooling(rank: int) -> Callable[..., Built]:
+    """Make the maximum pooling over `rank` spatial axes."""
 
-    def Pooling(
+    def MaxPooling(
         x: Dims,
         *,
         pool_size: Sizes = 2,
@@ -48,13 +48,41 @@ def pooling(rank: int) -> Callable[..., Built]:
         padding: Padding = "valid",
         data_format: DataFormat = "channels_last",
     ) -> Built:
-        """Keep one value of each window."""
-        space, channels = split(x, rank, data_format)
-        size = spread(pool_size, rank, "pool_size")
-        space = slide(space, size, size if strides is None else strides, padding)
-        return Built(join(space, channels, data_format), [])
+        """Keep the largest value of each window."""
+        return _pooled(x, rank, pool_size, strides, padding, data_format)
 
-    return Pooling
+    return MaxPooling
+
+
+def average_pooling(rank: int) -> Callable[..., Built]:
+    """Make the average pooling over `rank` spatial axes."""
+
+    def AveragePooling(
+        x: Dims,
+        *,
+        pool_size: Sizes,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat = "channels_last",
+    ) -> Built:
+        """Keep the mean of each window."""
+        return _pooled(x, rank, pool_size, strides, padding, data_format)
+
+    return AveragePooling
+
+
+def _pooled(
+    x: Dims,
+    rank: int,
+    pool_size: int | tuple[int, ...],
+    strides: int | tuple[int, ...] | None,
+    padding: Padding,
+    data_format: DataFormat,
+) -> Built:
+    space, channels = split(x, rank, data_format)
+    size = spread(pool_size, rank, "pool_size")
+    space = slide(space, size, size if strides is None else strides, padding)
+    return Built(join(space, channels, data_format), [])
 
 
 def global_pooling(rank: int) -> Callable[..., Built]:
@@ -100,45 +128,59 @@ def zero_padding(rank: int) -> Callable[..., Built]:
     return ZeroPadding
 
 
+def Cropping1D(x: Dims, *, cropping: Margins = 1) -> Built:
+    """Cut off before and after."""
+    return _cropped(x, 1, cropping, "channels_last")
+
+
 def cropping(rank: int, default: Margins) -> Callable[..., Built]:
-    """Make the cropping of `rank` spatial axes."""
+    """Make the cropping of `rank` spatial axes, two or more."""
 
     def Cropping(
         x: Dims, *, cropping: Margins = default, data_format: DataFormat = "channels_last"
     ) -> Built:
         """Cut off before and after."""
-        space, channels = split(x, rank, data_format)
-        cropped = []
-        for n, side in zip(space, margins(cropping, rank, "cropping"), strict=True):
-            if n is not None and n <= sum(side):
-                raise LayerError(f"nothing is left of size {n} cut by {sum(side)}", "cropping")
-            cropped.append(None if n is None else n - sum(side))
-        return Built(join(tuple(cropped), channels, data_format), [])
+        return _cropped(x, rank, cropping, data_format)
 
     return Cropping
 
 
-def up_sampling(rank: int) -> Callable[..., Built]:
-    """Make the repetition of the values along `rank` spatial axes."""
+def _cropped(x: Dims, rank: int, cropping: Margins, data_format: DataFormat) -> Built:
+    space, channels = split(x, rank, data_format)
+    cropped = []
+    for n, side in zip(space, margins(cropping, rank, "cropping"), strict=True):
+        if n is not None and n <= sum(side):
+            raise LayerError(f"nothing is left of size {n} cut by {sum(side)}", "cropping")
+        cropped.append(None if n is None else n - sum(side))
+    return Built(join(tuple(cropped), channels, data_format), [])
 
-    def UpSampling(
-        x: Dims,
-        *,
-        size: Sizes = 2,
-        data_format: DataFormat = "channels_last",
-        interpolation: Literal[
-            "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"
-        ] = "nearest",
-    ) -> Built:
-        """Repeat rows and columns."""
-        space, channels = split(x, rank, data_format)
-        factors = spread(size, rank, "size")
-        grown = (
-            None if n is None else n * factor for n, factor in zip(space, factors, strict=True)
-        )
-        return Built(join(tuple(grown), channels, data_format), [])
 
-    return UpSampling
+def UpSampling1D(x: Dims, *, size: Size = 2) -> Built:
+    """Repeat steps."""
+    return _grown(x, 1, size, "channels_last")
+
+
+def UpSampling2D(
+    x: Dims,
+    *,
+    size: Sizes = 2,
+    data_format: DataFormat = "channels_last",
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest",
+) -> Built:
+    """Repeat rows and columns."""
+    return _grown(x, 2, size, data_format)
+
+
+def UpSampling3D(x: Dims, *, size: Sizes = 2, data_format: DataFormat = "channels_last") -> Built:
+    """Repeat planes, rows and columns."""
+    return _grown(x, 3, size, data_format)
+
+
+def _grown(x: Dims, rank: int, size: int | tuple[int, ...], data_format: DataFormat) -> Built:
+    space, channels = split(x, rank, data_format)
+    factors = spread(size, rank, "size")
+    grown = (None if n is None else n * factor for n, factor in zip(space, factors, strict=True))
+    return Built(join(tuple(grown), channels, data_format), [])
 
 
 def Permute(x: Dims, *, dims: Axes) -> Built:

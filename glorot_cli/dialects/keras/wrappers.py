@@ -27,12 +27,14 @@ def Bidirectional(
     merge_mode: MergeMode | None = "concat",
     backward_layer: InnerLayer | None = None,
 ) -> Built:
-    """Run a recurrent layer forwards and another backwards."""
-    output, forward = layer.build(x)
+    """Run a recurrent layer forwards and another backwards; of two outputs, the first is passed."""
     behind: Layer = layer if backward_layer is None else backward_layer
+    for key, each in (("layer", layer), ("backward_layer", behind)):
+        if "go_backwards" not in each.arguments:
+            raise LayerError(f"expected a recurrent layer, found {each.entry.type}", key)
+    _check_alike(layer, behind, backward_layer is not None)
+    output, forward = layer.build(x)
     output_behind, backward = behind.build(x)
-    if merge_mode is None:
-        raise LayerError("two outputs are not supported; choose how to merge them", "merge_mode")
     if output != output_behind:
         raise LayerError(
             f"forwards gives shape {shown(output)}, backwards {shown(output_behind)}",
@@ -51,6 +53,15 @@ def Bidirectional(
     )
 
 
+def _check_alike(forward: Layer, backward: Layer, given: bool) -> None:
+    """Check that two recurrent layers differ in their direction only."""
+    if given and forward.arguments["go_backwards"] == backward.arguments["go_backwards"]:
+        raise LayerError("of the two layers, one must go backwards", "backward_layer")
+    for key in ("return_sequences", "return_state", "stateful"):
+        if forward.arguments[key] != backward.arguments[key]:
+            raise LayerError(f"the two layers differ in {key}", "backward_layer")
+
+
 def SpectralNormalization(x: Dims, *, layer: InnerLayer, power_iterations: Size = 1) -> Built:
     """Divide a layer's kernel by its largest singular value (Miyato et al., 2018)."""
     output, weights = layer.build(x)
@@ -58,8 +69,11 @@ def SpectralNormalization(x: Dims, *, layer: InnerLayer, power_iterations: Size 
     if kernel is None:
         raise LayerError(f"{layer.entry.type} has neither a kernel nor embeddings", "layer")
     choice = InitializerChoice({"name": "truncated_normal", "stddev": 0.02}, (), given=False)
-    vector = Weight("vector_u", (1, kernel.shape[-1]), "IO", choice, trainable=False)
+    vector = Weight(
+        "vector_u", (1, kernel.shape[-1]), "IO", choice, trainable=False, dtype=kernel.dtype,
+        kind="SpectralNormalization vector_u", path=kernel.path,
+    )  # fmt: skip
     # Keras keeps the kernel as the wrapper's own variable too, and stores it in both places.
-    placed = zip(within(weights, layer.name, "layer"), weights, strict=True)
-    held = [replace(weight, also="") if own is kernel else weight for weight, own in placed]
-    return Built(output, [*held, vector])
+    held = replace(within([kernel], layer.name, "layer")[0], also="")
+    rest = within([weight for weight in weights if weight is not kernel], layer.name, "layer")
+    return Built(output, [held, vector, *rest])

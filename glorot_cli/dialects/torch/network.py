@@ -47,10 +47,10 @@ def place_layers(
             ("inputs" if len(inputs) > 1 else "outputs",),
             at_key=True,
         )
-    return _Dialect().modules(entries, ()).chain(next(iter(inputs.values()), None)).weights
+    return Dialect().modules(entries, ()).chain(next(iter(inputs.values()), None)).weights
 
 
-class _Dialect:
+class Dialect:
     """Construct the modules of one spec."""
 
     def layer(self, place: Place) -> Layer:
@@ -68,7 +68,8 @@ class _Dialect:
             )
         function = LAYERS[entry.type]
         arguments = bind_layer(function, entry, place, self, KEYS)
-        return Layer(_checked_name(entry, place.path), entry, place, function, arguments)
+        name = _checked_name(entry, place.path)
+        return Layer(name, entry, place, function, arguments, gives_dtype=True)
 
     def network(self, items: object, place: Place, path: KeyPath) -> Modules:
         whole = (*place.path, *path)

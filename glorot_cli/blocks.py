@@ -1,0 +1,203 @@
+"""Reading stored tensors: blocks of at most 2 MiB, shared among threads, each looked at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+
+# Reading what lies between two datasets of HDF5 costs less than asking twice.
+LARGEST_GAP = 4096
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Progress = Callable[[int], None]
+Result = TypeVar("Result")
+
+
+class Block(NamedTuple):
+    """Hold some elements of a tensor: its index in the list, the first element's, the elements.
+
+    The array is flat, in the file's byte order, and overwritten by the next block.
+    """
+
+    tensor: int
+    first: int
+    values: Array
+
+
+class _Part(NamedTuple):
+    tensor: int
+    first: int
+    at: int
+    nbytes: int
+
+
+class _Run(NamedTuple):
+    """A run of bytes of one file that is read at once; or a whole tensor in slabs (no parts)."""
+
+    path: Path
+    offset: int
+    nbytes: int
+    parts: list[_Part]
+    tensor: int
+
+
+def is_readable(tensor: StoredTensor) -> bool:
+    """Tell whether NumPy knows the elements."""
+    try:
+        return numpy_dtype(tensor.dtype).kind in "biufV"
+    except TypeError:
+        return False
+
+
+def each_block(
+    file: StoredFile,
+    tensors: Sequence[StoredTensor],
+    work: Callable[[Block], Result],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[list[Result]]:
+    """Call `work` on every block of some tensors, on any thread, and return what it gives.
+
+    There is a list for each tensor, in the order of its elements; it is empty for an empty tensor.
+    A tensor's blocks start at multiples of 2 MiB, so that nothing depends on what stands before it.
+
+    Raises:
+        FormatError: if elements are of no dtype of NumPy's, or the file ends early.
+    """
+    for tensor in tensors:
+        if not is_readable(tensor):
+            raise FormatError(
+                f"{file.path}: {shown(tensor.name)}: cannot read elements of dtype {tensor.dtype}"
+            )
+    engine = _Engine(file, tensors, work)
+    nbytes = sum(tensor.nbytes for tensor in tensors)
+    count = min(workers or os.cpu_count() or 1, nbytes // BLOCK_BYTES + 1)
+    if count == 1 and progress is None:
+        engine.work()
+    else:
+        engine.run(count, progress)
+    if engine.error is not None:
+        raise engine.error
+    found: list[list[Result]] = [[] for _ in tensors]
+    for index, _, result in sorted(engine.found, key=lambda item: item[:2]):
+        found[index].append(result)
+    return found
+
+
+class _Engine:
+    def __init__(
+        self, file: StoredFile, tensors: Sequence[StoredTensor], work: Callable[[Block], Any]
+    ) -> None:
+        self.file = file
+        self.tensors = tensors
+        self.call = work
+        self.dtypes = [numpy_dtype(t.dtype).newbyteorder(t.byte_order) for t in tensors]  # type: ignore[arg-type]
+        self.runs = self._runs()
+        self.read = 0
+        self.found: list[tuple[int, int, Any]] = []
+        self.error: BaseException | None = None
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+
+    def run(self, count: int, progress: Progress | None) -> None:
+        threads = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.1)
+                    if progress is not None:
+                        progress(self.read)
+        finally:
+            self.stopping.set()
+            for thread in threads:
+                thread.join()
+
+    def work(self) -> None:
+        """Read runs and hand out their blocks until none are left."""
+        buffer = np.empty(BLOCK_BYTES, np.uint8)
+        path, descriptor = None, -1
+        try:
+            while (run := self._next()) is not None:
+                if run.parts and run.path != path:
+                    if descriptor >= 0:
+                        os.close(descriptor)
+                    path, descriptor = run.path, os.open(run.path, os.O_RDONLY)
+                found = [
+                    (block.tensor, block.first, self.call(block))
+                    for block in self._blocks(run, descriptor, buffer)
+                ]
+                with self.lock:
+                    self.found += found
+                    self.read += run.nbytes
+        except BaseException as error:
+            self.error = self.error or error
+            self.stopping.set()
+        finally:
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+
+    def _next(self) -> _Run | None:
+        with self.lock:
+            return None if self.stopping.is_set() else next(self.runs, None)
+
+    def _blocks(self, run: _Run, descriptor: int, buffer: Array) -> Iterator[Block]:
+        if not run.parts:
+            slabs = self.tensors[run.tensor].slabs
+            assert slabs is not None
+            first = 0
+            for slab in slabs():
+                yield Block(run.tensor, first, slab)
+                first += slab.size
+            return
+        view, offset = buffer[: run.nbytes].data, run.offset
+        while view:
+            count = os.preadv(descriptor, [view], offset)
+            if not count:
+                name = self.tensors[run.parts[-1].tensor].name
+                raise FormatError(f"{self.file.path}: {shown(name)}: the file ends too early")
+            view, offset = view[count:], offset + count
+        for part in run.parts:
+            raw = buffer[part.at : part.at + part.nbytes]
+            yield Block(part.tensor, part.first, raw.view(self.dtypes[part.tensor]))
+
+    def _runs(self) -> Iterator[_Run]:
+        run: _Run | None = None
+        for index, tensor in enumerate(self.tensors):
+            if tensor.slabs is not None:
+                if tensor.nbytes:
+                    yield _Run(self.file.path, 0, tensor.nbytes, [], index)
+                continue
+            assert tensor.offset is not None or not tensor.nbytes
+            path = tensor.path or self.file.path
+            for start in range(0, tensor.nbytes, BLOCK_BYTES):
+                offset = (tensor.offset or 0) + start
+                nbytes = min(BLOCK_BYTES, tensor.nbytes - start)
+                at = 0 if run is None else offset - run.offset
+                if (
+                    run is None
+                    or run.path != path
+                    or not 0 <= at - run.nbytes <= LARGEST_GAP
+                    or at + nbytes > BLOCK_BYTES
+                ):
+                    if run is not None:
+                        yield run
+                    run, at = _Run(path, offset, 0, [], index), 0
+                first = start // self.dtypes[index].itemsize
+                run.parts.append(_Part(index, first, at, nbytes))
+                run = run._replace(nbytes=at + nbytes)
+        if run is not None:
+            yield run

@@ -1,0 +1,67 @@
+"""Drawing a plan's tensors: the one way from a planned tensor to its elements."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.distributions import is_drawn_whole
+from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.errors import GlorotError, natural_size, shown
+from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.streams import aes_ctr
+from glorot_cli.streams.aes_ctr import Draw
+from glorot_cli.streams.whole import bytes_needed
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def drawer(tensor: PlannedTensor) -> Draw:
+    """Return the function that fills a flat array with a tensor's elements from an index on."""
+    return aes_ctr.drawer(tensor.distribution, tensor.shape, tensor.seed, tensor.name, tensor.dtype)
+
+
+def draw(plan: Plan, name: str) -> Array:
+    """Draw one tensor of a plan into memory.
+
+    Raises:
+        KeyError: if the plan has no such tensor.
+        GlorotError: if its dtype holds no such values.
+    """
+    tensor = plan[name]
+    check(tensor)
+    out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))
+    drawer(tensor)(0, out)
+    return out.reshape(tensor.shape)
+
+
+def check(tensor: PlannedTensor) -> None:
+    """Check what only drawing would find.
+
+    Raises:
+        GlorotError: if the dtype holds no such values, or the memory does not suffice.
+    """
+    try:
+        aes_ctr.bounds(tensor.distribution, tensor.dtype)
+    except ValueError as error:
+        raise GlorotError(f"{shown(tensor.name)}: {error}") from None
+    if is_drawn_whole(tensor.distribution):
+        needed, free = bytes_needed(tensor.distribution, tensor.shape), _free_memory()
+        if needed > free:
+            raise GlorotError(
+                f"{shown(tensor.name)}: {tensor.initializer} of shape {list(tensor.shape)} "
+                f"needs {natural_size(needed)} of memory, {natural_size(free)} are free"
+            )
+
+
+def _free_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,107 @@
+"""Range, mean and spread: exact sums, merging, and numbers that are none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glorot_cli.moments import Moments, significant
+
+
+def of(values: list[float], centre: float = 0.0, dtype: str = "f8") -> Moments:
+    return Moments.of(np.array(values, dtype), centre)
+
+
+def test_sums_about_a_centre() -> None:
+    found = of([1.0, 2.0, 6.0], 2.0)
+    assert found == Moments(3, 1.0, 6.0, 2.0, 3.0, 17.0)
+    assert found.mean == 3.0
+    assert found.std == 2.16
+
+
+def test_a_scratch_array_changes_nothing() -> None:
+    block = np.array([1.0, 2.0, 6.0], "f4")
+    scratch = np.empty(8, "f4")
+    assert Moments.of(block, 2.0, scratch) == Moments.of(block, 2.0)
+    assert block.tolist() == [1.0, 2.0, 6.0]
+
+
+def test_merging_is_taking_the_whole() -> None:
+    assert of([1.0, 2.0], 2.0).merged(of([6.0], 2.0)) == of([1.0, 2.0, 6.0], 2.0)
+
+
+def test_another_centre_is_the_same_moments() -> None:
+    assert of([1.0, 2.0, 6.0], 2.0).about(0.0) == of([1.0, 2.0, 6.0])
+
+
+@given(
+    st.lists(st.integers(-1000, 1000), min_size=2, max_size=60),
+    st.integers(1, 59),
+    st.integers(-9, 9),
+)
+def test_blocks_merge_to_the_moments_of_numpy(values: list[int], cut: int, centre: int) -> None:
+    numbers = [float(value) for value in values]
+    cut = min(cut, len(numbers) - 1)
+    found = of(numbers[:cut], centre).merged(of(numbers[cut:], centre))
+    assert (found.minimum, found.maximum) == (min(numbers), max(numbers))
+    spread = float(np.std(numbers))
+    assert found.std == pytest.approx(spread, rel=1e-3, abs=1e-6)
+    assert found.mean == pytest.approx(float(np.mean(numbers)), abs=1e-4 * (spread + 1e-9))
+
+
+def test_a_constant_is_exact() -> None:
+    found = of([0.1] * 7, 0.1, "f4").merged(of([0.1], 0.1, "f4"))
+    assert (found.mean, found.std) == (float(np.float32(0.1)), 0.0)
+
+
+def test_huge_numbers_do_not_overflow() -> None:
+    constant = of([1e200, 1e200])
+    assert (constant.mean, constant.std) == (1e200, 0.0)
+    with np.errstate(over="ignore"):
+        spread = of([0.0, 2e30], dtype="f4")
+    assert (spread.mean, spread.std) == (1e30, 1e30)
+
+
+def test_cancelled_squares_are_no_negative_spread() -> None:
+    found = Moments(4, 1.0, 2.0, 0.0, 8.0, 15.999999)
+    assert found.std == 0.0
+    assert math.copysign(1.0, found.std) == 1.0
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_nan_stays_wherever_it_stands(position: int) -> None:
+    blocks = [of([1.0, 2.0]), of([math.nan, 3.0])]
+    found = blocks[position].merged(blocks[1 - position])
+    assert math.isnan(found.minimum)
+    assert math.isnan(found.maximum)
+    assert math.isnan(found.mean)
+    assert math.isnan(found.std)
+
+
+def test_infinity_is_an_extreme() -> None:
+    with np.errstate(invalid="ignore"):
+        found = of([-math.inf, 1.0])
+    assert (found.minimum, found.maximum, found.mean) == (-math.inf, 1.0, -math.inf)
+    assert math.isnan(found.std)
+
+
+def test_the_mean_is_rounded_to_what_sums_can_tell() -> None:
+    assert Moments(1000, -1.0, 1.0, 0.0, 0.123456789, 4000.0).mean == 0.00012
+    assert Moments(1000, -1e-3, 1e-3, 0.0, 0.123456789e-3, 4e-3).mean == 1.2e-07
+
+
+@pytest.mark.parametrize(
+    ("number", "rounded"),
+    [(0.0, 0.0), (1.23456, 1.235), (123456.0, 123500.0), (-9.9999e-7, -1e-6)],
+)
+def test_significant_digits(number: float, rounded: float) -> None:
+    assert significant(number) == rounded
+
+
+def test_no_number_is_left_alone() -> None:
+    assert math.isnan(significant(math.nan))
+    assert significant(math.inf) == math.inf
