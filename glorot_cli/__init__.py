@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from glorot_cli.inspection import inspect_weights
     from glorot_cli.plan import Plan, PlannedTensor, make_plan
     from glorot_cli.spec import Spec, load_spec
+    from glorot_cli.verify import verify_weights
     from glorot_cli.weights import write_weights
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "inspect_weights": "inspection",
     "load_spec": "spec",
     "make_plan": "plan",
+    "verify_weights": "verify",
     "write_weights": "weights",
 }
 
@@ -39,6 +41,7 @@ __all__ = [
     "inspect_weights",
     "load_spec",
     "make_plan",
+    "verify_weights",
     "write_weights",
 ]
 

@@ -17,6 +17,8 @@ from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
 
 # Reading what lies between two datasets of HDF5 costs less than asking twice.
 LARGEST_GAP = 4096
+# Work on tensors that are smaller on average is more Python than NumPy, and threads slow it down.
+SMALL_BYTES = 1 << 16
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[int], None]
@@ -83,6 +85,8 @@ def each_block(
     engine = _Engine(file, tensors, work)
     nbytes = sum(tensor.nbytes for tensor in tensors)
     count = min(workers or os.cpu_count() or 1, nbytes // BLOCK_BYTES + 1)
+    if nbytes < SMALL_BYTES * len(tensors):
+        count = 1
     if count == 1 and progress is None:
         engine.work()
     else:
@@ -125,6 +129,8 @@ class _Engine:
             for thread in threads:
                 thread.join()
 
+    # Wrong bits may be NaN or infinite: whoever looks at them says so.
+    @np.errstate(over="ignore", invalid="ignore")
     def work(self) -> None:
         """Read runs and hand out their blocks until none are left."""
         buffer = np.empty(BLOCK_BYTES, np.uint8)

@@ -128,6 +128,20 @@ AxesOption = Annotated[
     typer.Option("--axes", help="One letter per axis: I input, O output, B batch, others field."),
 ]
 
+FilePath = Annotated[
+    str, typer.Argument(metavar="FILE", help="A weight file, or a folder of .npy or of shards.")
+]
+MaybeSpecPath = Annotated[
+    str | None,
+    typer.Argument(metavar="[SPEC]", help="The spec; the file's own provenance by default."),
+]
+FalseAlarmOption = Annotated[
+    float,
+    typer.Option(
+        "--false-alarm", help="With --statistics: the chance of any alarm on a good file."
+    ),
+]
+
 
 @app.callback(invoke_without_command=True)
 def root(
@@ -437,6 +451,50 @@ def inspect(
             if index:
                 print()
             report.print_inspection(each)
+
+
+@app.command()
+def verify(
+    file: FilePath,
+    spec: MaybeSpecPath = None,
+    seed: SeedOption = None,
+    dtype: DTypeOption = None,
+    set_: SetOption = None,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Test the spec's laws, on a file that others made."),
+    ] = False,
+    false_alarm: FalseAlarmOption = 1e-3,
+    workers: WorkersOption = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show tensors that are right too.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Redraw a weight file and compare every bit; exit with 1 if it is not as drawn."""
+    from glorot_cli import documents, report, verdicts
+    from glorot_cli.verify import verify_weights
+
+    if spec is None and (seed is not None or dtype is not None or set_):
+        raise GlorotError("--seed, --dtype and --set change a spec, and none is given")
+    plan = None if spec is None else _planned(spec, seed, dtype, set_)
+    with report.progress_bar(_size(file), not quiet) as progress:
+        found = verify_weights(file, plan, workers=workers, progress=progress)
+    if json:
+        documents.print_json(verdicts.verify_document(found))
+    elif not quiet:
+        verdicts.print_verification(found, show_all)
+    if not found.equal:
+        raise typer.Exit(Exit.DIFFERENT)
+
+
+def _size(path: str) -> int:
+    from pathlib import Path
+
+    given = Path(path)
+    files = given.rglob("*") if given.is_dir() else [given]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 @app.command()

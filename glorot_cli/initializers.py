@@ -34,7 +34,8 @@ TRUNCATED_STDDEV = 0.87962566103423978
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 TorchMode = Literal["fan_in", "fan_out"]
-Law = Literal["truncated_normal", "untruncated_normal", "normal", "uniform"]
+# Not "normal", which Keras takes for truncated and JAX for not.
+Law = Literal["truncated_normal", "untruncated_normal", "uniform"]
 
 # torch.nn.init.calculate_gain; leaky_relu's takes the slope.
 GAINS = {

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
-from glorot_cli.distributions import Constant, Distribution, Ones, Patched, Uniform, is_random
+from glorot_cli.distributions import (
+    Constant,
+    Distribution,
+    Normal,
+    Ones,
+    Patched,
+    Uniform,
+    is_random,
+)
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, printable, shown, suggestion
 from glorot_cli.expressions import Names
@@ -216,6 +224,13 @@ class _Planner:
             if entry.shape is None and entry.tie is None:
                 raise SpecError("a tensor needs 'shape', which is missing", path)
             _check_axes(entry, path)
+            for key in stamped.item if entry.tie is not None else ():
+                if key not in ("tie", "shape"):
+                    raise SpecError(
+                        f"a tied tensor is not drawn, so it takes no {key}",
+                        (*path, key),
+                        at_key=True,
+                    )
             own = entry.initializer
             shape = entry.shape or ()
             yield _Draft(
@@ -239,10 +254,6 @@ class _Planner:
         rest = dict(draft.rest)
         tied_shape = rest.pop("tied_shape", None)
         if rest.get("tied_to") is not None:
-            if draft.own is not None:
-                raise SpecError(
-                    "a tied tensor is not drawn, so it takes no initializer", draft.own.path
-                )
             target = _fill(rest["tied_to"], draft)
             return PlannedTensor(
                 draft.name, tied_shape or (), draft.dtype, "", {}, Constant(0.0), 0,
@@ -381,6 +392,20 @@ def _check_values(law: Distribution, draft: _Draft) -> None:
                 f"{precision.largest!r}",
                 draft.path,
             )
+    if draft.dtype not in ("float32", "float64") or not isinstance(law, Constant | Ones | Normal):
+        _check_bounds(law, draft)
+
+
+def _check_bounds(law: Distribution, draft: _Draft) -> None:
+    """Check that the dtype has values within a law's bounds."""
+    if isinstance(law, Uniform) and law.limit is not None:
+        return  # checked above, without NumPy
+    from glorot_cli.streams.aes_ctr import bounds
+
+    try:
+        bounds(law, draft.dtype)
+    except ValueError as error:
+        raise SpecError(f"{shown(draft.name)}: {error}", draft.path) from None
 
 
 def _fans(kernel: Kernel, decided: Decided) -> Fans | None:

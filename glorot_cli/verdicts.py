@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.errors import printable
-from glorot_cli.report import number, print_table, shape_text
+from glorot_cli.report import print_table, shape_text
 
 if TYPE_CHECKING:
     from glorot_cli.verify import Verification, VerifiedTensor
@@ -49,9 +49,7 @@ def _finite(value: float | None) -> float | None:
 
 def print_verification(found: Verification, show_all: bool) -> None:
     """Print a row for each tensor that is not as drawn, or for each, and a line that sums up."""
-    rows = [
-        [t.name, t.status, _where(t)] for t in found.tensors if show_all or t.status != "equal"
-    ]
+    rows = [[t.name, t.status, _where(t)] for t in found.tensors if show_all or t.status != "equal"]
     counts: dict[str, int] = {}
     for tensor in found.tensors:
         counts[tensor.status] = counts.get(tensor.status, 0) + 1

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,8 @@ GOOD: tuple[Status, ...] = ("equal", "within tolerance", "not drawn")
 ORTHOGONAL_SHARE = 2.0**-30
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Difference:
     """Say where a tensor first differs, what was expected and found there, and how often it does.
 
     `index` counts along each axis; the bits are those of the stored elements.
@@ -210,8 +211,7 @@ def _compare(
         if getattr(local, "buffer", np.empty(0)).nbytes < nbytes:
             local.buffer = np.empty(nbytes, np.uint8)
         expected = local.buffer[:nbytes].view(dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            drawers.of(block.tensor, values.size)(block.first, expected)
+        drawers.of(block.tensor, values.size)(block.first, expected)
         tensor = planned[block.tensor]
         return _difference(tensor, block.first, expected, values.astype(dtype, copy=False))
 
@@ -225,7 +225,7 @@ def _joined(found: Sequence[Difference | None]) -> Difference | None:
     if not differences:
         return None
     first = next((each for each in differences if each.count), differences[0])
-    return first._replace(count=sum(each.count for each in differences))
+    return replace(first, count=sum(each.count for each in differences))
 
 
 def _difference(

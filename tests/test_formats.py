@@ -20,9 +20,10 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli.fill import provenance
+from glorot_cli import weights
+from glorot_cli.errors import natural_size
 from glorot_cli.formats import choose_format
-from glorot_cli.formats.base import natural_size
+from glorot_cli.formats.base import compact
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]
@@ -62,6 +63,10 @@ def read_npy(path: Path, plan: glorot.Plan) -> dict[str, Array]:
 def read_folder(path: Path, plan: glorot.Plan) -> dict[str, Array]:
     files = sorted(path.rglob("*.npy"))
     return {str(file.relative_to(path))[:-4]: np.load(file) for file in files}
+
+
+def carried(plan: glorot.Plan) -> str:
+    return compact(weights.provenance(plan))
 
 
 def safetensors_provenance(path: Path) -> str:
@@ -174,7 +179,7 @@ def test_provenance_makes_the_plan_again(case: Case, planned: Planned) -> None:
         assert b"glorot" not in Path(case.output).read_bytes()[:128]
         return
     text = case.claim(Path(case.output))
-    assert text == provenance(plan)
+    assert text == carried(plan)
     claim = json.loads(text)
     assert list(claim) == ["format", "spec", "stream"]
     assert claim["format"] == 1
@@ -344,7 +349,8 @@ def test_outputs_that_cannot_be(planned: Planned, folder: Path) -> None:
     assert refusal(plan, "file/", force=True) == f"{there}/file/: it is a file"
     assert refusal(plan, "full/") == f"{folder}/full is not empty; replace it with --force"
     assert refusal(plan, "full/", force=True) == (
-        f"{folder}/full holds no manifest.json of glorot's, so it is not replaced"
+        f"{folder}/full holds none of manifest.json, model.safetensors.index.json, "
+        "model.safetensors, so it is not replaced"
     )
     assert listing(folder) == before
 
@@ -459,7 +465,7 @@ def test_safetensors_has_the_bytes_of_the_library(spec: dict[str, Any], planned:
     plan = planned(**spec)
     glorot.write_weights(plan, "w.safetensors")
     tensors = {tensor.name: glorot.draw(plan, tensor.name) for tensor in plan.tensors}
-    expected = safetensors.numpy.save(tensors, metadata={"glorot": provenance(plan)})
+    expected = safetensors.numpy.save(tensors, metadata={"glorot": carried(plan)})
     assert Path("w.safetensors").read_bytes() == expected
 
 
@@ -520,9 +526,9 @@ def test_long_attribute_lists_are_split_as_keras_does(planned: Planned) -> None:
 
 def test_provenance_over_64_kilobytes_fits(planned: Planned) -> None:
     plan = planned(**MANY)
-    assert len(provenance(plan)) > 1 << 16
+    assert len(carried(plan)) > 1 << 16
     glorot.write_weights(plan, "w.h5")
-    assert hdf5_provenance(Path("w.h5")) == provenance(plan)
+    assert hdf5_provenance(Path("w.h5")) == carried(plan)
 
 
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a/b/c", "a/b")])

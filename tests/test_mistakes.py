@@ -199,7 +199,7 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "three-margins": (
         "input_shape: [8, 8, 4]\nlayers:\n  - {type: ZeroPadding2D, padding: [1, 2, 3]}\n",
-        ":3:36: layers[0].padding: expected one size, 2 sizes or 2 pairs of sizes, found [1, 2, 3]",
+        ":3:36: layers[0].padding: expected one size or 2 sizes or 2 pairs of sizes, found [1, 2, 3]",
     ),
     "reshape-does-not-divide": (
         "input_shape: [8, 8, 4]\nlayers:\n  - {type: Reshape, target_shape: [5, -1]}\n",
@@ -374,7 +374,7 @@ def test_init_says_the_same_and_writes_nothing(run: Run) -> None:
     ("spec", "message"),
     [
         ("nowhere.yaml", "cannot read the spec 'nowhere.yaml': No such file or directory"),
-        (".", "cannot read the spec '.': Is a directory"),
+        (".", ". is a folder without a manifest.json"),
     ],
 )
 def test_a_spec_that_cannot_be_read(spec: str, message: str, run: Run) -> None:
@@ -396,7 +396,7 @@ TWO = "seed: 1\ninput_shape: [2]\nlayers: [{type: Dense, units: 3}]\n"
         (["init", "two.yaml", "-o", "./two.yaml", "--format", "npy"],
          "-o: ./two.yaml is the spec itself"),
         (["init", "two.yaml", "-o", "w.bin"],
-         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .npy or /, "
+         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .npy, .keras, .weights.json or /, "
          "found 'w.bin'; rename the output or choose with --format"),
         (["init", "two.yaml", "-o", "w.h5", "--format", "hdf5"],
          "--format: expected safetensors, keras, h5, npy, found 'hdf5'"),

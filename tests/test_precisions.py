@@ -248,7 +248,7 @@ def test_a_range_may_hold_no_value(
     path = tmp_path / "x.yaml"
     path.write_text("seed: 1\n" + V.format(dtype, initializer), encoding="utf-8")
     found = run("init", path, "-o", tmp_path / "w.safetensors", "--quiet")
-    assert found == (2, "", f"glorot: 'w': {message}\n")
+    assert found == (2, "", f"glorot: {path}:3:6: tensors.w: 'w': {message}\n")
     assert not (tmp_path / "w.safetensors").exists()
 
 

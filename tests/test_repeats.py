@@ -450,7 +450,7 @@ TIE_MISTAKES = [
     (A + "  s: {shape: [2], initializer: ones, skip: true}\n  b: {tie: s}\n",
      "4:12: tensors.b.tie: 's' is tied or skipped itself; tie to what is drawn"),
     (A + "  b: {tie: a, initializer: ones}\n",
-     "3:28: tensors.b.initializer: a tied tensor is not drawn, so it takes no initializer"),
+     "3:15: tensors.b.initializer: a tied tensor is not drawn, so it takes no initializer"),
     (A + "  b: {tie: a, shape: [3]}\n",
      "3:12: tensors.b.tie: expected the shape of 'a', [2], found [3]"),
     (A + '  b: {tie: "a{i}"}\n', "3:12: tensors.b.tie: {i} is no index; the entry has no repeat"),

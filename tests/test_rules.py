@@ -213,6 +213,8 @@ KNOWN = (
     "ones, orthogonal, random_normal, random_uniform, sparse, trunc_normal, truncated_normal, "
     "uniform, variance_scaling, xavier_normal, xavier_uniform, zeros"
 )
+
+
 def test_a_rule_may_stand_where_fans_disagree(planned: Planned) -> None:
     """Say once for all repeats that the framework's fans of packed kernels give another limit."""
     entry = {"shape": [8, 24], "axes": "IO", "fused": 3, "fans": "keras", "repeat": {"i": 3}}

@@ -17,7 +17,8 @@ ROOT = Path(glorot_cli.__file__).parent
 ORDER = [
     "errors", "expressions", "fans", "dtypes", "distributions", "arguments", "repeats",
     "initializers", "streams", "dialects", "spec", "notices", "plan", "moments", "formats", "drawing", "checkpoint", "fill", "weights",
-    "inspection", "derive", "documents", "report", "explain", "cli", "__main__",
+    "blocks", "claims", "verify", "inspection", "derive", "documents", "report", "verdicts", "explain",
+    "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}

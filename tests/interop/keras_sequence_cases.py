@@ -89,6 +89,11 @@ def rnn(random: Random) -> Case:
     return Case({"cell": cells, **arguments}, steps(random))
 
 
+def stacked(random: Random) -> Case:
+    cells = [_cell_entry(random) for _ in range(random.randint(1, 3))]
+    return Case({"cells": cells}, features(random, high=1))
+
+
 def conv_lstm(rank: int) -> Generator:
     def draw(random: Random) -> Case:
         arguments = sometimes(
@@ -255,5 +260,6 @@ TABLE: dict[str, Generator] = {
     "SimpleRNN": recurrent("SimpleRNN"),
     "SimpleRNNCell": cell("SimpleRNNCell"),
     "SpectralNormalization": spectral_normalization,
+    "StackedRNNCells": stacked,
     "TimeDistributed": time_distributed,
 }

@@ -209,6 +209,9 @@ CHAINED = {
     rank: [draw for draw in draws if draw not in (_attention, _grouped)]
     for rank, draws in PALETTES.items()
 }
+# In a model, Keras keeps `trainable` from the layers within other layers.
+FREEZABLE = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "Embedding", "PReLU",
+             "LayerNormalization", "SeparableConv1D")  # fmt: skip
 INPUTS: list[Shape] = [(3,), (4,), (5, 3), (4, 2), (6, 6, 2), (4, 5, 3)]
 
 
@@ -226,8 +229,9 @@ def _nested(random: Random, shapes: tuple[Shape, ...], depth: int) -> Step:
     inputs = {f"in{index}": shape for index, shape in enumerate(shapes)}
     layers, ends = _joined(random, inputs, depth + 1, most_outputs=1)
     (name, output), = ends.items()
-    entry = {"type": "Functional", "layers": layers, "input_names": list(inputs),
-             "outputs": [name], "shapes": [list(shape) for shape in shapes]}  # fmt: skip
+    # Each Sequential that Keras builds takes one of the names functional, functional_1, ...
+    entry = {"type": "Functional", "name": f"model_{random.randrange(10**9)}",
+             "layers": layers, "input_names": list(inputs), "outputs": [name], "shapes": [list(shape) for shape in shapes]}  # fmt: skip
     return Step(entry, output)
 
 
@@ -266,9 +270,7 @@ def _joined(
 
     def add(step: Step, parents: list[str]) -> str:
         name = f"{'abc'[depth]}{len(layers)}"
-        said = {} if "shared" in step.entry else _some(random, trainable=[False])
-        if step.entry.get("type") in ("Sequential", "Functional"):
-            said = {}
+        said = _some(random, trainable=[False]) if step.entry.get("type") in FREEZABLE else {}
         entry = {**step.entry, **said, "name": name, "inputs": parents}
         if "shared" in entry:
             del entry["type"]
@@ -322,6 +324,7 @@ def _forget_names(random: Random, layers: list[Entry], ends: Mapping[str, Shape]
             after["inputs"] == [name]
             and said.count(name) == 1
             and name not in ends
+            and entry.get("type") != "Functional"
             and random.random() < 0.7
         ):
             del after["inputs"]

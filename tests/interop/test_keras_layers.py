@@ -14,7 +14,7 @@ import pytest
 
 from glorot_cli import Plan, PlannedTensor, SpecError, draw, load_spec, make_plan
 from glorot_cli.dialects.keras.core import ActivationName
-from glorot_cli.dialects.keras.network import Dialect
+from glorot_cli.dialects.keras.network import MODELS, Dialect
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import Here
 from glorot_cli.distributions import Normal, Orthogonal, Patched, TruncatedNormal, Uniform, is_random
@@ -122,7 +122,7 @@ def by_keras(
 
 def _called(keras: Any, kind: str, layer: Any, case: Case) -> Shape:
     """Call a layer on inputs, and return the shape of its first output without the batch axis."""
-    if kind.endswith("Cell"):
+    if kind.endswith(("Cell", "Cells")):
         layer.build((None, *case.input_shape))
         return (layer.output_size,)
     inputs = [keras.Input(shape) for shape in case.shapes]
@@ -190,8 +190,11 @@ def draw_case(kind: str, index: int) -> Case:
     random = Random(f"{kind} {index}")
     case = GENERATORS[kind](random)
     for name, values in COMMON.items():
-        if kind.startswith("SpatialDropout") and name == "trainable":
-            continue  # Keras lets these have a name and a dtype only
+        # Keras lets these have less.
+        if (kind.startswith("SpatialDropout") and name == "trainable") or (
+            kind in MODELS and name == "dtype"
+        ):
+            continue
         if random.random() < 0.1:
             case.arguments[name] = random.choice(values)
     return case
@@ -221,7 +224,7 @@ def comparable(kind: str, case: Case, layer: Layer) -> Layer:
     Keras leaves out the names of most models within, and lists the weights of a model in the order
     of `model.layers`.
     """
-    if kind not in ("Functional", "Sequential"):
+    if kind not in MODELS:
         return layer
     models = set(_models({"type": kind, **case.arguments}))
 
@@ -234,7 +237,7 @@ def comparable(kind: str, case: Case, layer: Layer) -> Layer:
 
 
 def _models(entry: dict[str, Any]) -> Iterator[str]:
-    if entry.get("type") in ("Functional", "Sequential"):
+    if entry.get("type") in MODELS:
         yield entry.get("name", entry["type"].lower())
         for inner in entry["layers"]:
             yield from _models(inner)

@@ -41,8 +41,8 @@ def _broadcast(a: Dims, b: Dims) -> Dims:
 def Concatenate(xs: tuple[Dims, ...], *, axis: int = -1) -> Built:
     """Put inputs one after the other along an axis."""
     first = xs[0]
-    # Axis 0 is the batch's.
-    index = feature_axis(first, axis) if axis else -1
+    batch = axis in (0, -len(first) - 1)
+    index = -1 if batch else feature_axis(first, axis)
     for x in xs[1:]:
         same = len(x) == len(first) and all(
             a == b or None in (a, b) or place == index
@@ -50,11 +50,11 @@ def Concatenate(xs: tuple[Dims, ...], *, axis: int = -1) -> Built:
         )
         if not same:
             raise LayerError(f"shapes {', '.join(map(shown, xs))} differ beside axis {axis}")
-    sizes = [x[index] for x in xs] if axis else []
+    sizes = [] if batch else [x[index] for x in xs]
     rest = [
         next((x[place] for x in xs if x[place] is not None), None) for place in range(len(first))
     ]
-    if axis:
+    if not batch:
         rest[index] = None if None in sizes else sum(size for size in sizes if size is not None)
     return Built(tuple(rest), [])
 

@@ -9,11 +9,21 @@ from typing import NamedTuple
 from glorot_cli.arguments import Dims, Table, validated
 from glorot_cli.dialects.keras.names import Counters, snake_case
 from glorot_cli.dialects.keras.table import LAYERS
-from glorot_cli.dialects.layer import Built, Layer, Place, Weight, bind_layer, read_entry, within
+from glorot_cli.dialects.layer import (
+    Built,
+    Layer,
+    LayerEntry,
+    Place,
+    Weight,
+    bind_layer,
+    read_entry,
+    within,
+)
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
 
-INPUT = "input"
+# Keras gives these no dtype; here they hand theirs on to the layers within.
+MODELS = ("Functional", "Sequential")
 
 
 class SharedEntry(Table):
@@ -82,11 +92,20 @@ class Dialect:
         function = LAYERS[_known_type(entry.type, place.path)]
         # Inner layers are constructed before the one that holds them, and take their names first.
         arguments = bind_layer(function, entry, place, self)
+        if isinstance(arguments.get("cell"), list):
+            arguments["cell"] = self._stacked(place, arguments["cell"])
         if entry.name is None:
             name = self.names.next(snake_case(entry.type))
         else:
             name = _checked_name(entry.name, place.path)
-        return Layer(name, entry, place, function, arguments)
+        is_model = entry.type in MODELS
+        return Layer(name, entry, place, function, arguments, gives_dtype=is_model)
+
+    def _stacked(self, place: Place, cells: list[Layer]) -> Layer:
+        """Hold the cells of an RNN as Keras does."""
+        kind = "StackedRNNCells"
+        name = self.names.next(snake_case(kind))
+        return Layer(name, LayerEntry(type=kind), place, LAYERS[kind], {"cells": cells})
 
     def network(self, items: object, place: Place, path: KeyPath) -> Steps:
         whole = (*place.path, *path)

@@ -193,21 +193,24 @@ def RNN(
     unroll: bool = False,
     zero_output_for_mask: bool = False,
 ) -> Built:
-    """Run a cell, or a stack of cells, over the steps."""
-    if isinstance(cell, Layer):
-        output, weights = _cell(cell, _step(x))
-        return _over_steps(x, Built(output, within(weights, cell.name, "")), "", return_sequences)
-    step, stacked, groups = _step(x), list[Weight](), Counters()
-    for inner in cell:
-        step, weights = _cell(inner, step)
-        group = f"cells/{groups.next(snake_case(inner.entry.type))}"
-        stacked += within(weights, f"stacked_rnn_cells/{inner.name}", group)
-    return _over_steps(x, Built(step, stacked), "", return_sequences)
+    """Run a cell, or a list of cells as StackedRNNCells, over the steps."""
+    output, weights = _cell(cell, _step(x), "cell")
+    return _over_steps(x, Built(output, within(weights, cell.name, "")), "", return_sequences)
 
 
-def _cell(layer: Layer, step: Dims) -> Built:
-    if not layer.entry.type.endswith("Cell"):
-        raise LayerError(f"expected a cell, found {layer.entry.type}", "cell")
+def StackedRNNCells(x: Dims, *, cells: InnerLayers) -> Built:
+    """Step through cells one after the other."""
+    weights, groups = list[Weight](), Counters()
+    for cell in cells:
+        x, own = _cell(cell, x, "cells")
+        group = f"cells/{groups.next(snake_case(cell.entry.type))}"
+        weights += within(own, cell.name, group)
+    return Built(x, weights)
+
+
+def _cell(layer: Layer, step: Dims, key: str) -> Built:
+    if not layer.entry.type.endswith(("Cell", "Cells")):
+        raise LayerError(f"expected a cell, found {layer.entry.type}", key)
     return layer.build(step)
 
 

@@ -119,6 +119,7 @@ LAYERS: dict[str, Callable[..., Built]] = {
     "SpatialDropout2D": core.spatial_dropout(2),
     "SpatialDropout3D": core.spatial_dropout(3),
     "SpectralNormalization": wrappers.SpectralNormalization,
+    "StackedRNNCells": recurrent.StackedRNNCells,
     "Subtract": merging.Subtract,
     "TimeDistributed": wrappers.TimeDistributed,
     "UnitNormalization": normalization.UnitNormalization,

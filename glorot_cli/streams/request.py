@@ -1,0 +1,86 @@
+"""What a stream is asked to draw, and what the frameworks' streams refuse alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glorot_cli.distributions import (
+    Constant,
+    Distribution,
+    Normal,
+    Ones,
+    Orthogonal,
+    Patched,
+    Sparse,
+    TruncatedNormal,
+    Uniform,
+)
+from glorot_cli.fans import Shape
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Draw = Callable[[int, Array], None]
+
+FRAMEWORK_DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+class Request(NamedTuple):
+    """Hold what decides a tensor's bits.
+
+    `position` is where its draw begins in a stream that the tensors of a model share; `fma` is
+    whether the framework's processor fuses a multiplication with the addition that follows it.
+    """
+
+    law: Distribution
+    shape: Shape
+    seed: int
+    name: str
+    dtype: str
+    position: tuple[int, ...] = ()
+    fma: bool = True
+
+
+def law_name(law: Distribution) -> str:
+    """Say what a law draws, for a message."""
+    match law:
+        case Uniform():
+            return "uniform"
+        case Normal():
+            return "normal"
+        case TruncatedNormal():
+            return "truncated normal"
+        case Orthogonal():
+            return "orthogonal"
+        case Sparse():
+            return "sparse"
+        case Patched():
+            return law_name(law.law)
+        case Constant() | Ones():
+            return "constant"
+
+
+def check_framework(request: Request, stream: str, largest_seed: int) -> None:
+    """Check what every framework's stream asks of a random tensor.
+
+    Raises:
+        ValueError: if the framework refuses the seed or has no such dtype.
+    """
+    if request.dtype not in FRAMEWORK_DTYPES:
+        raise ValueError(
+            f"the stream {stream} draws {', '.join(FRAMEWORK_DTYPES)}, not {request.dtype}"
+        )
+    if request.seed > largest_seed:
+        raise ValueError(
+            f"the stream {stream} takes seeds up to {largest_seed}, as its framework does, "
+            f"found {request.seed}"
+        )
+
+
+def refusal(request: Request, stream: str, can: str) -> ValueError:
+    """Return the error for a law that a stream cannot draw."""
+    return ValueError(
+        f"the stream {stream} cannot draw {law_name(request.law)} values in {request.dtype}; "
+        f"it draws {can}"
+    )

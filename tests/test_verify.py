@@ -1,0 +1,310 @@
+"""Redrawing and comparing: every flipped bit is found, and what init wrote is accepted."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import glorot_cli as glorot
+from glorot_cli.checkpoint import Checkpoint
+from glorot_cli.dtypes import DTYPES
+from glorot_cli.formats import FORMATS
+from glorot_cli.formats.reading import read_headers
+from glorot_cli.verify import Verification, verify_weights
+
+Planned = Callable[..., glorot.Plan]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+LAYERS: dict[str, Any] = {
+    "input_shape": [6, 6, 3],
+    "layers": [
+        {"type": "Conv2D", "filters": 5, "kernel_size": 3, "kernel_initializer": "he_normal"},
+        {"type": "Flatten"},
+        {"type": "Dense", "units": 7, "bias_initializer": {"name": "constant", "value": 0.5}},
+    ],
+}  # fmt: skip
+ENTRY = {"shape": [31, 7], "axes": "IO", "initializer": "glorot_uniform"}
+ONE: dict[str, Any] = {"tensors": {"w": ENTRY}}
+OUTPUTS = {
+    "safetensors": "w.safetensors", "keras": "w.weights.h5", "h5": "w.h5", "npy": "w.npy",
+    "npy-folder": "w/", "shards": "s/",
+}  # fmt: skip
+CASES = [
+    (name, dtype)
+    for name in OUTPUTS
+    for dtype in FORMATS["safetensors" if name == "shards" else name].dtypes
+    if dtype in DTYPES
+]
+
+
+def written(name: str, dtype: str, planned: Planned) -> glorot.Plan:
+    plan = planned(**(ONE if name == "npy" else LAYERS), dtype=dtype)
+    options: dict[str, Any] = {"max_shard_size": "1KB"} if name == "shards" else {}
+    glorot.write_weights(plan, OUTPUTS[name], **options)
+    return plan
+
+
+def statuses(found: Verification) -> dict[str, str]:
+    return {tensor.name: tensor.status for tensor in found.tensors}
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_one_flipped_bit_anywhere_is_found(name: str, dtype: str, planned: Planned) -> None:
+    plan = written(name, dtype, planned)
+    given = plan if name == "npy" else None
+    path = OUTPUTS[name]
+    good = verify_weights(path, given)
+    assert good.equal
+    assert set(statuses(good)) == {tensor.name for tensor in plan.tensors}
+    file = read_headers(path)
+    chance = random.Random(f"{name} {dtype}")
+    for stored in file.tensors:
+        itemsize = stored.nbytes // int(np.prod(stored.shape))
+        ends = [0, 8 * stored.nbytes - 1]
+        for bit in [*ends, *(chance.randrange(8 * stored.nbytes) for _ in range(3))]:
+            assert stored.offset is not None
+            place, where = stored.offset + bit // 8, stored.path or file.path
+            with where.open("r+b") as raw:
+                raw.seek(place)
+                byte = raw.read(1)[0]
+                raw.seek(place)
+                raw.write(bytes([byte ^ (1 << bit % 8)]))
+            (wrong,) = [t for t in verify_weights(path, given).tensors if t.status != "equal"]
+            assert wrong.status == "different"
+            assert wrong.difference is not None
+            assert wrong.shape == stored.shape
+            index = np.unravel_index(bit // 8 // itemsize, stored.shape)
+            assert wrong.difference.index == tuple(int(i) for i in index)
+            assert wrong.difference.count == 1
+            flipped = int(wrong.difference.expected_bits, 16) ^ int(wrong.difference.found_bits, 16)
+            assert flipped == 1 << (bit % (8 * itemsize))
+            with where.open("r+b") as raw:
+                raw.seek(place)
+                raw.write(bytes([byte]))
+    assert verify_weights(path, given).equal
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("initializer", ["glorot_uniform", "he_normal", "orthogonal"])
+def test_a_bit_in_a_later_block_is_found(workers: int, initializer: str, planned: Planned) -> None:
+    shape = [1500, 1100] if initializer != "orthogonal" else [4000, 150]
+    plan = planned(
+        tensors={
+            "a": {"shape": [100], "initializer": "zeros"},
+            "w": {"shape": shape, "axes": "IO", "initializer": initializer},
+        }
+    )
+    glorot.write_weights(plan, "x.safetensors")
+    assert verify_weights("x.safetensors", workers=workers).equal
+    data = bytearray(Path("x.safetensors").read_bytes())
+    data[-2] ^= 0x40
+    Path("x.safetensors").write_bytes(data)
+    found = verify_weights("x.safetensors", workers=workers)
+    assert statuses(found) == {"a": "equal", "w": "different"}
+    difference = found.tensors[1].difference
+    assert difference is not None
+    assert difference.index == (shape[0] - 1, shape[1] - 1)
+
+
+def test_orthogonal_kernels_may_differ_by_a_step_of_the_dtype(planned: Planned, run: Run) -> None:
+    plan = planned(tensors={"q": {"shape": [20, 30], "axes": "IO", "initializer": "orthogonal"}})
+    values = glorot.draw(plan, "q")
+    glorot.write_weights(plan, "q.npy")
+    np.save("q.npy", np.nextafter(values, np.float32(np.inf)))
+    assert statuses(verify_weights("q.npy", plan)) == {"q": "within tolerance"}
+    values[3, 4] *= np.float32(1 + 2e-6)
+    np.save("q.npy", values)
+    found = verify_weights("q.npy", plan)
+    assert statuses(found) == {"q": "different"}
+    assert found.tensors[0].difference is not None
+    assert found.tensors[0].difference.index == (3, 4)
+
+
+def test_what_is_missing_extra_or_of_another_shape_or_dtype(planned: Planned, run: Run) -> None:
+    plan = planned(**LAYERS)
+    arrays = {t.name: glorot.draw(plan, t.name) for t in plan.tensors}
+    del arrays["dense/bias"]
+    arrays["conv2d/bias"] = arrays["conv2d/bias"].astype("f8")
+    arrays["dense/kernel"] = np.ascontiguousarray(arrays["dense/kernel"].T)
+    arrays["rogue\x1b[31m"] = np.zeros(3, "f4")
+    safetensors.numpy.save_file(arrays, "x.safetensors")
+    Path("spec.json").write_text(json.dumps({"seed": 42, **LAYERS}))
+    code, out, err = run("verify", "x.safetensors", "spec.json")
+    assert (code, err) == (1, "")
+    assert out == (
+        "name            status   what\n"
+        "conv2d/bias     dtype    expected float32, found float64\n"
+        "dense/kernel    shape    expected (80, 7), found (7, 80)\n"
+        "dense/bias      missing\n"
+        "rogue\\x1b[31m  extra\n"
+        "x.safetensors: not as drawn from seed 42: 1 dtype, 1 equal, 1 extra, 1 missing, 1 shape\n"
+    )
+
+
+def test_the_first_difference_is_named_with_both_values(planned: Planned, run: Run) -> None:
+    entry = {"shape": [2, 3], "initializer": {"name": "constant", "value": 0.5}}
+    plan = planned(tensors={"w": entry})
+    glorot.write_weights(plan, "x.safetensors")
+    data = bytearray(Path("x.safetensors").read_bytes())
+    data[-4:] = b"\0\0\0\x80"
+    data[-12:-8] = b"\0\0\xc0\x7f"
+    Path("x.safetensors").write_bytes(data)
+    code, out, err = run("verify", "x.safetensors")
+    assert (code, err) == (1, "")
+    assert out == (
+        "name  status     what\n"
+        "w     different  at [1, 0]: expected 0.5 (0x3f000000), found nan (0x7fc00000); "
+        "2 of 6 elements differ\n"
+        "x.safetensors: not as drawn from seed 42: 1 different\n"
+    )
+    code, out, err = run("verify", "x.safetensors", "--json")
+    assert json.loads(out) == {
+        "equal": False,
+        "seed": 42,
+        "tensors": [
+            {
+                "name": "w", "status": "different", "shape": [2, 3], "dtype": "float32",
+                "found_shape": [2, 3], "found_dtype": "float32", "index": [1, 0], "expected": 0.5,
+                "found": None, "expected_bits": "0x3f000000", "found_bits": "0x7fc00000",
+                "differing": 2,
+            }
+        ],
+    }  # fmt: skip
+    assert run("verify", "x.safetensors", "--quiet") == (1, "", "")
+
+
+def test_a_good_file_exits_with_0(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(**LAYERS), "w.weights.h5")
+    assert run("verify", "w.weights.h5") == (
+        0, "w.weights.h5: as drawn from seed 42: 4 equal\n", ""
+    )  # fmt: skip
+    assert run("verify", "w.weights.h5", "--quiet") == (0, "", "")
+    code, out, _ = run("verify", "w.weights.h5", "--all")
+    assert code == 0
+    assert "dense/kernel   equal\n" in out
+    code, out, _ = run("verify", "w.weights.h5", "--json")
+    assert (code, json.loads(out)["equal"]) == (0, True)
+
+
+def test_a_spec_is_compared_with_its_own_seed(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(**LAYERS), "w.h5")
+    Path("spec.json").write_text(json.dumps(LAYERS))
+    assert run("verify", "w.h5", "spec.json")[0] == 0  # the seed is the provenance's
+    assert run("verify", "w.h5", "spec.json", "--seed", "42")[0] == 0
+    assert run("verify", "w.h5", "spec.json", "--seed", "43")[0] == 1
+    assert run("verify", "w.h5", "spec.json", "--dtype", "float64")[0] == 1
+    with h5py.File("w.h5", "r+") as file:
+        del file.attrs["glorot"]
+    assert run("verify", "w.h5", "spec.json", "--seed", "42")[0] == 0
+    assert run("verify", "w.h5", "spec.json") == (
+        2, "",
+        "glorot: the spec has no seed, so nothing can be drawn again; "
+        "give --seed, or check the laws alone with --statistics\n",
+    )  # fmt: skip
+    assert run("verify", "w.h5") == (
+        2, "",
+        "glorot: w.h5 does not say which spec made it; give the spec, "
+        "as in glorot verify FILE SPEC\n",
+    )  # fmt: skip
+    assert run("verify", "w.h5", "--seed", "3") == (
+        2, "", "glorot: --seed, --dtype and --set change a spec, and none is given\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spec": 3}, "the provenance holds no spec"),
+        ({"stream": {"name": "aes-ctr", "version": 99}},
+         "drawn by the stream 'aes-ctr', version 99; this version draws by the stream 'aes-ctr', "
+         "version 1"),
+        ({"stream": None},
+         "drawn by a stream that it does not name; this version draws by the stream 'aes-ctr', "
+         "version 1"),
+        ({"spec": {"seed": 1, "tensors": {"w": {"shape": [0]}}}}, None),
+    ],
+)  # fmt: skip
+def test_a_provenance_that_cannot_be_drawn_again(
+    change: dict[str, Any], message: str | None, planned: Planned
+) -> None:
+    plan = planned(**ONE)
+    claim = {"format": 1, "spec": plan.spec, "stream": {"name": "aes-ctr", "version": 1}, **change}
+    arrays = {"w": glorot.draw(plan, "w")}
+    safetensors.numpy.save_file(arrays, "x.safetensors", {"glorot": json.dumps(claim)})
+    with pytest.raises(glorot.GlorotError) as caught:
+        verify_weights("x.safetensors")
+    assert str(caught.value).startswith("x.safetensors: its provenance: " + (message or ""))
+
+
+def test_chunked_compressed_and_big_endian_data_is_compared_too(planned: Planned) -> None:
+    plan = planned(tensors={"w": {"shape": [900, 700], "axes": "IO", "initializer": "he_uniform"}})
+    values = glorot.draw(plan, "w")
+    for options in ({"chunks": (100, 64), "compression": "gzip"}, {"dtype": ">f4"}):
+        with h5py.File("w.h5", "w") as file:
+            file.create_dataset("w", data=values, **options)
+        assert verify_weights("w.h5", plan).equal
+        with h5py.File("w.h5", "r+") as file:
+            file["w"][899, 1] = 0.0
+        (tensor,) = verify_weights("w.h5", plan).tensors
+        assert tensor.difference is not None
+        assert tensor.difference.index == (899, 1)
+
+
+def test_what_was_kept_from_a_base_checkpoint_is_not_drawn(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(seed=1, **LAYERS), "old.safetensors")
+    base = Checkpoint.read("old.safetensors", ("dense/*",))
+    glorot.write_weights(planned(seed=2, **LAYERS), "new.safetensors", base=base)
+    assert run("verify", "new.safetensors") == (
+        0,
+        "name           status     what\n"
+        "conv2d/kernel  not drawn  "
+        "kept from a base checkpoint, so only its shape and dtype are known\n"
+        "conv2d/bias    not drawn  "
+        "kept from a base checkpoint, so only its shape and dtype are known\n"
+        "new.safetensors: as drawn from seed 2: 2 equal, 2 not drawn\n",
+        "",
+    )
+
+
+def test_a_variable_with_two_places_is_found_at_either(planned: Planned) -> None:
+    layer = {"type": "LSTM", "units": 3}
+    plan = planned(input_shape=[4, 2], layers=[{"type": "Bidirectional", "layer": layer}])
+    glorot.write_weights(plan, "w.weights.h5")
+    assert verify_weights("w.weights.h5").equal
+
+
+def test_shards_missing_a_file_are_a_mistake(planned: Planned, run: Run) -> None:
+    written("shards", "float32", planned)
+    first = sorted(Path("s").glob("*.safetensors"))[0]
+    shutil.move(first, "elsewhere")
+    code, out, err = run("verify", "s")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"glorot: s/model.safetensors.index.json: expected a file beside it, found '{first.name}'\n"
+    )
+
+
+def test_a_file_that_ends_early_is_a_mistake(planned: Planned) -> None:
+    plan = planned(**ONE)
+    glorot.write_weights(plan, "w.npy")
+    file = read_headers("w.npy")
+    Path("w.npy").write_bytes(Path("w.npy").read_bytes()[:-4])
+    from glorot_cli.blocks import each_block
+
+    with pytest.raises(glorot.FormatError, match=r"^w\.npy: 'w': the file ends too early$"):
+        each_block(file, file.tensors, lambda block: None)
