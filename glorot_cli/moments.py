@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Moments:
     def of(cls, block: Array, centre: float, scratch: Array | None = None) -> Moments:
         """Take the moments of a flat, non-empty array of floats.
 
-        `centre` near the mean keeps digits; `scratch`, as long as the block, spares an allocation.
+        `centre` near the mean keeps digits; `scratch`, if as long as the block, spares an allocation.
         """
+        import numpy as np
+
+        centre = float(block.dtype.type(centre))
         low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
         if low == high:
             offset = low - centre
@@ -37,7 +41,7 @@ class Moments:
             block = np.subtract(
                 block,
                 block.dtype.type(centre),
-                out=None if scratch is None else scratch[: block.size],
+                out=None if scratch is None or scratch.size < block.size else scratch[: block.size],
             )
         total, squares = float(np.dot(block, _ones(block))), float(np.dot(block, block))
         if squares == math.inf and block.itemsize < 8 and -math.inf < low and high < math.inf:
@@ -97,6 +101,8 @@ _ONES: dict[str, Array] = {}
 
 
 def _ones(block: Array) -> Array:
+    import numpy as np
+
     ones = _ONES.get(block.dtype.str)
     if ones is None or ones.size < block.size:
         ones = _ONES[block.dtype.str] = np.ones(block.size, block.dtype)
