@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glorot_cli.diff import diff_weights
     from glorot_cli.drawing import draw
     from glorot_cli.errors import FormatError, GlorotError, SpecError
     from glorot_cli.inspection import inspect_weights
@@ -22,6 +23,7 @@ _HOMES = {
     "PlannedTensor": "plan",
     "Spec": "spec",
     "SpecError": "errors",
+    "diff_weights": "diff",
     "draw": "drawing",
     "inspect_weights": "inspection",
     "load_spec": "spec",
@@ -37,6 +39,7 @@ __all__ = [
     "PlannedTensor",
     "Spec",
     "SpecError",
+    "diff_weights",
     "draw",
     "inspect_weights",
     "load_spec",

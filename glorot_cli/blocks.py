@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ SMALL_BYTES = 1 << 16
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[int], None]
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
@@ -97,6 +99,39 @@ def each_block(
     for index, _, result in sorted(engine.found, key=lambda item: item[:2]):
         found[index].append(result)
     return found
+
+
+def each_tensor(
+    file: StoredFile,
+    tensors: Sequence[StoredTensor],
+    take: Callable[[Block], Part],
+    finish: Callable[[int, list[Part]], Result],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[Result | None]:
+    """Take something from every block, and finish each tensor once all of its blocks are there.
+
+    What was taken is let go of then. An empty tensor is not finished: its result is None.
+    """
+    left = [math.prod(tensor.shape) for tensor in tensors]
+    parts: list[list[tuple[int, Part]]] = [[] for _ in tensors]
+    results: list[Result | None] = [None for _ in tensors]
+    lock = threading.Lock()
+
+    def work(block: Block) -> None:
+        part = take(block)
+        with lock:
+            parts[block.tensor].append((block.first, part))
+            left[block.tensor] -= block.values.size
+            done = left[block.tensor] == 0
+        if done:
+            taken, parts[block.tensor] = parts[block.tensor], []
+            taken.sort(key=lambda item: item[0])
+            results[block.tensor] = finish(block.tensor, [part for _, part in taken])
+
+    each_block(file, tensors, work, workers=workers, progress=progress)
+    return results
 
 
 class _Engine:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import fnmatch
 import math
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from glorot_cli.drawing import drawer
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.drawing import check, drawer
+from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import GlorotError, shown, suggestion
+from glorot_cli.fans import Shape
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_elements
 from glorot_cli.plan import Plan, PlannedTensor
-from glorot_cli.streams.aes_ctr import Draw
+from glorot_cli.streams.request import Draw
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Filling = Literal["init", "mean", "zeros"]
 FILLINGS: tuple[Filling, ...] = get_args(Filling)
+
+# As much is read at once of a tensor that is resized.
+_READ_BYTES = 1 << 22
+# Means of longer rows are not kept, but taken again for each part of a row.
+_LONGEST_MEAN = 1 << 18
+_MOST_MEANS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,16 @@ class Checkpoint:
         """Return what a file's provenance says of its base."""
         return {"only": list(self.only), "resize": dict(self.resize)}
 
+    def notices(self, plan: Plan) -> tuple[str, ...]:
+        """Say which of the file's tensors a plan has no place for."""
+        named = {tensor.name for tensor in plan.entries}
+        named.update(found.name for found in self._stored(plan).values())
+        left = [tensor.name for tensor in self.file.tensors if tensor.name not in named]
+        if not left:
+            return ()
+        listed = ", ".join(map(shown, left[:3])) + (", ..." if len(left) > 3 else "")
+        return (f"left out of {self.file.path}, for the spec does not name them: {listed}",)
+
     def drawers(self, plan: Plan) -> dict[str, Draw]:
         """Return, for each tensor that is kept, the function that reads it.
 
@@ -68,44 +86,88 @@ class Checkpoint:
                         f"{option}: {shown(glob)} matches no tensor; "
                         f"{suggestion(glob, names[:2000], listed=3)}"
                     )
-        stored = self.file.by_name()
-        return {
-            tensor.name: self._kept(tensor, stored)
+        stored = self._stored(plan)
+        resized: set[str] = set()
+        kept = {
+            tensor.name: self._kept(tensor, stored.get(tensor.name), resized)
             for tensor in plan.tensors
-            if not any(fnmatch.fnmatchcase(tensor.name, glob) for glob in self.only)
+            if _first(self.only, tensor.name) is None
         }
+        for glob in self.resize:
+            if glob not in resized:
+                raise GlorotError(self._idle(glob, fnmatch.filter(names, glob)[0]))
+        return kept
 
-    def _kept(self, tensor: PlannedTensor, stored: Mapping[str, StoredTensor]) -> Draw:
-        # Keras's .weights.h5 stores variables by where they stand.
-        found = stored.get(tensor.name) or stored.get(tensor.group or "")
+    def _stored(self, plan: Plan) -> dict[str, StoredTensor]:
+        """Find a plan's tensors in the file, by their names there."""
+        if self.file.format == "npy" and len(plan.tensors) == 1:
+            # A lone .npy has no name for what it holds.
+            return {plan.tensors[0].name: self.file.tensors[0]}
+        stored = self.file.by_name()
+        found = {}
+        for tensor in plan.tensors:
+            # Keras's .weights.h5 stores variables by where they stand.
+            for name in (tensor.name, tensor.group, tensor.also_group):
+                if name in stored:
+                    found[tensor.name] = stored[name]
+                    break
+        return found
+
+    def _idle(self, glob: str, name: str) -> str:
+        """Say why a glob of --resize has nothing to do."""
+        other = _first(tuple(self.resize), name)
+        by = _first(self.only, name)
+        if by is not None:
+            reason = f"is drawn anew by --only {shown(by)}"
+        elif other != glob:
+            reason = f"is resized by {shown(other)}"
+        else:
+            reason = "has the spec's shape already"
+        return f"--resize: {shown(glob)} resizes no tensor: {shown(name)} {reason}"
+
+    def _kept(self, tensor: PlannedTensor, found: StoredTensor | None, resized: set[str]) -> Draw:
+        """Return the function that reads a tensor, and note the glob that resizes it."""
+        path = self.file.path
         if found is None:
             raise GlorotError(
-                f"{self.file.path} has no tensor {shown(tensor.name)}; "
+                f"{path} has no tensor {shown(tensor.name)}; "
                 "draw it with --only, or take it out of the spec"
             )
         if found.dtype != tensor.dtype:
             raise GlorotError(
-                f"{shown(tensor.name)} is {found.dtype} in {self.file.path} and {tensor.dtype} "
+                f"{shown(tensor.name)} is {found.dtype} in {path} and {tensor.dtype} "
                 "in the spec; its bytes can only be kept as they are"
             )
         if found.shape == tensor.shape:
             return _Reader(self.file, found)
-        filling = next(
-            (how for glob, how in self.resize.items() if fnmatch.fnmatchcase(tensor.name, glob)),
-            None,
-        )
-        axes = [
-            axis
-            for axis, (old, new) in enumerate(zip(found.shape, tensor.shape, strict=False))
-            if old != new
-        ]
-        if filling is None or len(found.shape) != len(tensor.shape) or len(axes) != 1:
-            hint = "only one axis can be resized" if filling else "resize it with --resize"
+        axis = _resized_axis(found.shape, tensor.shape)
+        glob = _first(tuple(self.resize), tensor.name)
+        if axis is None or glob is None:
+            hint = "resize it with --resize" if axis is not None else "only one axis can be resized"
             raise GlorotError(
-                f"{shown(tensor.name)} has shape {list(found.shape)} in {self.file.path} and "
+                f"{shown(tensor.name)} has shape {list(found.shape)} in {path} and "
                 f"{list(tensor.shape)} in the spec; {hint}"
             )
-        return _Resized(tensor, found, _Reader(self.file, found), axes[0], filling)
+        resized.add(glob)
+        filling = self.resize[glob]
+        if filling == "mean" and not found.shape[axis]:
+            raise GlorotError(
+                f"{shown(tensor.name)} has shape {list(found.shape)} in {path}: "
+                "of nothing there is no mean"
+            )
+        if filling == "init":
+            check(tensor)
+        return _Resized(tensor, found.shape[axis], _Reader(self.file, found), axis, filling)
+
+
+def _first(globs: Sequence[str], name: str) -> str | None:
+    return next((glob for glob in globs if fnmatch.fnmatchcase(name, glob)), None)
+
+
+def _resized_axis(old: Shape, new: Shape) -> int | None:
+    """Find the only axis whose size differs."""
+    axes = [axis for axis, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+    return axes[0] if len(axes) == 1 and len(old) == len(new) else None
 
 
 class _Reader:
@@ -121,58 +183,110 @@ class _Reader:
         self.tensor = tensor
 
     def __call__(self, first: int, out: Array) -> None:
-        read_elements(self.file, self.tensor, first, out)
+        if out.size:
+            read_elements(self.file, self.tensor, first, out)
 
 
 class _Resized:
-    """Read a stored tensor into one whose axis is longer or shorter."""
+    """Read a stored tensor into one whose axis is longer or shorter.
+
+    Along the axis a tensor is a series of slabs: `old` rows of `inner` elements in the file, and
+    `new` of them here.
+    """
 
     def __init__(
-        self,
-        tensor: PlannedTensor,
-        stored: StoredTensor,
-        reader: _Reader,
-        axis: int,
-        filling: Filling,
+        self, tensor: PlannedTensor, old: int, reader: _Reader, axis: int, filling: Filling
     ) -> None:
         self.reader = reader
-        inner = math.prod(tensor.shape[axis + 1 :])
-        self.old, self.new = stored.shape[axis] * inner, tensor.shape[axis] * inner
-        self.inner = inner
-        self.outer = math.prod(tensor.shape[:axis])
+        self.old, self.new = old, tensor.shape[axis]
+        self.kept = min(self.old, self.new)
+        self.inner = math.prod(tensor.shape[axis + 1 :])
         self.dtype = numpy_dtype(tensor.dtype)
-        self.draw = drawer(tensor) if filling == "init" else None
-        self.mean = self._mean() if filling == "mean" and self.new > self.old else None
-
-    def _mean(self) -> Array:
-        """Take the mean of the old elements along the axis, a row at a time."""
-        means = np.zeros((self.outer, self.inner))
-        row = np.empty(self.inner, self.dtype)
-        count = self.old // self.inner
-        for outer in range(self.outer):
-            for index in range(count):
-                self.reader(outer * self.old + index * self.inner, row)
-                means[outer] += row.astype(np.float64)
-        return (means / count).astype(self.dtype)
+        self.draw = drawer(tensor) if filling == "init" and self.new > self.old else None
+        self.has_mean = filling == "mean" and self.new > self.old
+        self._means: dict[int, Array] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, first: int, out: Array) -> None:
         if self.draw is not None:
             self.draw(first, out)
         else:
             out.fill(0)
-        kept = min(self.old, self.new)
-        end = first + out.size
-        for outer in range(first // self.new, -(-end // self.new)):
-            start = outer * self.new
-            self._put(first, out, start, start + kept, outer * self.old)
-            if self.mean is not None:
-                for row in range(start + kept, start + self.new, self.inner):
-                    low, high = max(row, first), min(row + self.inner, end)
-                    if low < high:
-                        out[low - first : high - first] = self.mean[outer][low - row : high - row]
+        size = self.new * self.inner
+        start, stop = first // size, -(-(first + out.size) // size)
+        step = _READ_BYTES // (max(self.old, self.new) * self.inner * self.dtype.itemsize)
+        for slab in range(start, stop, max(step, 1)):
+            if step:
+                self._put_slabs(first, out, slab, min(slab + step, stop))
+            else:
+                self._put_rows(first, out, slab)
 
-    def _put(self, first: int, out: Array, start: int, stop: int, source: int) -> None:
-        """Read the old elements from `source` on into where [start, stop) meets the block."""
-        low, high = max(start, first), min(stop, first + out.size)
+    def _put_slabs(self, first: int, out: Array, start: int, stop: int) -> None:
+        """Put what the block holds of some slabs, which are read at once."""
+        size = self.new * self.inner
+        low, high = max(start * size, first), min(stop * size, first + out.size)
+        slabs = np.zeros((stop - start, self.new, self.inner), self.dtype)
+        flat = slabs.reshape(-1)[low - start * size : high - start * size]
+        flat[:] = out[low - first : high - first]
+        rows = np.empty((stop - start, self.old, self.inner), self.dtype)
+        self.reader(start * self.old * self.inner, rows.reshape(-1))
+        slabs[:, : self.kept] = rows[:, : self.kept]
+        if self.has_mean:
+            slabs[:, self.kept :] = self._mean(_sum(rows, 1))[:, np.newaxis]
+        out[low - first : high - first] = flat
+
+    def _put_rows(self, first: int, out: Array, slab: int) -> None:
+        """Put what the block holds of one slab, which is too large to be read at once."""
+        start, end = slab * self.new * self.inner, first + out.size
+        border, stop = start + self.kept * self.inner, start + self.new * self.inner
+        low, high = max(start, first), min(border, end)
         if low < high:
-            self.reader(source + low - start, out[low - first : high - first])
+            source = slab * self.old * self.inner + low - start
+            self.reader(source, out[low - first : high - first])
+        low, high = max(border, first), min(stop, end)
+        while self.has_mean and low < high:
+            column = (low - start) % self.inner
+            count = min(self.inner - column, high - low)
+            out[low - first : low - first + count] = self._mean_of(slab, column, column + count)
+            low += count
+
+    def _mean_of(self, slab: int, start: int, stop: int) -> Array:
+        """Return the mean of a slab's old rows, from one column to another."""
+        if self.inner > _LONGEST_MEAN:
+            return self._taken(slab, start, stop)
+        with self._lock:
+            if slab not in self._means:
+                if len(self._means) == _MOST_MEANS:
+                    del self._means[min(self._means)]
+                self._means[slab] = self._taken(slab, 0, self.inner)
+            return self._means[slab][start:stop]
+
+    def _taken(self, slab: int, start: int, stop: int) -> Array:
+        count = stop - start
+        total = np.zeros(count)
+        step = 1
+        if count == self.inner:
+            step = max(1, _READ_BYTES // (count * self.dtype.itemsize))
+        buffer = np.empty(step * count, self.dtype)
+        for row in range(0, self.old, step):
+            rows = buffer[: min(step, self.old - row) * count].reshape(-1, count)
+            self.reader((slab * self.old + row) * self.inner + start, rows.reshape(-1))
+            total += _sum(rows, 0)
+        return self._mean(total)
+
+    def _mean(self, total: Array) -> Array:
+        """Divide in float64 and round once; whole numbers to the nearest."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = total / self.old
+            if self.dtype.name not in PRECISIONS:
+                mean = np.rint(mean)
+            return mean.astype(self.dtype)
+
+
+def _sum(rows: Array, axis: int) -> Array:
+    """Add along an axis in float64."""
+    if rows.dtype.itemsize < 4:
+        rows = rows.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total: Array = np.add.reduce(rows, axis=axis, dtype=np.float64)
+    return total

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 from typing import Any
 
 from glorot_cli.errors import GlorotError, shown
-from glorot_cli.formats.stored import StoredFile
+from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor, make_plan
 from glorot_cli.spec import load_spec
 from glorot_cli.weights import provenance
@@ -72,3 +73,17 @@ def is_kept(claim: Claim | None, name: str) -> bool:
     only = base.get("only")
     globs = only if isinstance(only, list) else []
     return not any(fnmatch.fnmatchcase(name, str(glob)) for glob in globs)
+
+
+def stored_names(file: StoredFile) -> dict[str, StoredTensor]:
+    """Return a file's tensors by their names in the plan of its provenance, if it has one.
+
+    Keras's layout stores places, not names.
+    """
+    claim = read_claim(file)
+    names: dict[str, str] = {}
+    if claim is not None and file.format.startswith("keras"):
+        with contextlib.suppress(GlorotError):
+            planned = by_stored_name(claimed_plan(claim), file)
+            names = {stored: tensor.name for stored, tensor in planned.items()}
+    return {names.get(tensor.name, tensor.name): tensor for tensor in file.tensors}

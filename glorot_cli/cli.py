@@ -98,6 +98,15 @@ SpecPath = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
 ]
+RngOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rng",
+        help="Replace the spec's stream: aes-ctr, or the bits of a framework: "
+        "keras-numpy (keras 3.15.1, numpy 2.4.6), keras-jax (jax 0.10.2), keras-torch (torch "
+        "2.13.0), keras-tensorflow (tensorflow 2.21.0), torch, jax.",
+    ),
+]
 DTypeOption = Annotated[
     str | None, typer.Option("--dtype", help="Replace the spec's dtype, such as bfloat16.")
 ]
@@ -135,6 +144,18 @@ MaybeSpecPath = Annotated[
     str | None,
     typer.Argument(metavar="[SPEC]", help="The spec; the file's own provenance by default."),
 ]
+AllStatusOption = Annotated[
+    bool, typer.Option("--all", help="Show the tensors too that are as they should be.")
+]
+CompareOption = Annotated[
+    str | None,
+    typer.Option("--compare", metavar="NAMES", help="Set initializers side by side: a,b,c."),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", min=2, help="Push as many random examples through the layers."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 FalseAlarmOption = Annotated[
     float,
     typer.Option(
@@ -171,6 +192,7 @@ def init(
         ),
     ],
     seed: SeedOption = None,
+    rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
     format: Annotated[
@@ -208,6 +230,24 @@ def init(
             help="With --base: give these tensors the spec's size, and fill what is new.",
         ),
     ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option("--rank", metavar="R", help="Write only this process's shards, from 0."),
+    ] = None,
+    world_size: Annotated[
+        int | None, typer.Option("--world-size", metavar="N", help="How many processes write.")
+    ] = None,
+    ranks: Annotated[
+        str | None,
+        typer.Option("--ranks", metavar="auto", help="Read both from Slurm or RANK/WORLD_SIZE."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the shards that an earlier run completed.")
+    ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="Write shards on a Dask cluster, or local."),
+    ] = None,
     workers: WorkersOption = None,
     show_all: AllOption = False,
     json: JsonOption = False,
@@ -221,26 +261,41 @@ def init(
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     _choice("--format", format, ("safetensors", "keras", "h5", "npy"))
-    plan = _planned(spec, seed, dtype, set_)
+    plan = _planned(spec, seed, dtype, set_, rng)
     chosen = choose_format(output, format, sharded=max_shard_size is not None)
     if base is None and (only or resize):
         raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
     if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
         raise GlorotError(f"-o: {output} is the spec itself")
-    for notice in plan.notices:
+    kept = None if base is None else _checkpoint(base, only, resize)
+    for notice in plan.notices + (() if kept is None else kept.notices(plan)):
         _note(notice, quiet)
     with report.progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
-        moments = write_weights(
-            plan,
-            output,
-            format=format,
-            max_shard_size=max_shard_size,
-            config=config,
-            base=None if base is None else _checkpoint(base, only, resize),
-            workers=workers,
-            force=force,
-            progress=progress,
-        )
+        settings: dict[str, Any] = {
+            "max_shard_size": max_shard_size,
+            "config": config,
+            "workers": workers,
+            "force": force,
+            "progress": progress,
+        }
+        if dask is not None:
+            if max_shard_size is None or base or rank is not None or ranks or format:
+                raise GlorotError(
+                    "--dask writes shards: give --max-shard-size, and no base or rank"
+                )
+            from glorot_cli.cluster import write_on_cluster
+
+            moments = write_on_cluster(dask, plan, output, **settings)
+        else:
+            moments = write_weights(
+                plan,
+                output,
+                format=format,
+                base=kept,
+                ranks=_ranks(ranks, rank, world_size),
+                resume=resume,
+                **settings,
+            )
     if plan.seed_was_drawn:
         _note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
     if json:
@@ -253,10 +308,13 @@ def init(
 def plan(
     spec: SpecPath,
     seed: SeedOption = None,
+    rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    compare: CompareOption = None,
+    batch: BatchOption = None,
     show_all: AllOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -264,13 +322,24 @@ def plan(
     """Show every tensor of a spec, without drawing it."""
     from glorot_cli import documents, report
 
-    made = _planned(spec, seed, dtype, set_).selected(include or (), exclude or ())
+    made = _planned(spec, seed, dtype, set_, rng).selected(include or (), exclude or ())
     if not made.entries:
         raise GlorotError("no tensor's name matches --include and --exclude")
     for notice in made.notices:
         _note(notice, quiet)
+    compared = None
+    if compare is not None or batch is not None:
+        from glorot_cli import contrast
+        from glorot_cli.comparison import compare as compare_plan
+
+        compared = compare_plan(made, _names(compare), batch)
     if json:
-        documents.print_json(documents.plan_document(made))
+        document = documents.plan_document(made)
+        if compared is not None:
+            document["comparison"] = contrast.comparison_document(compared)
+        documents.print_json(document)
+    elif compared is not None and not quiet:
+        contrast.print_comparison(compared)
     elif not quiet:
         report.print_plan(made, fold=_folds(show_all))
 
@@ -280,15 +349,24 @@ def _folds(show_all: bool) -> bool:
 
 
 def _planned(
-    spec: str, seed: int | None = None, dtype: str | None = None, dims: Sequence[str] | None = None
+    spec: str,
+    seed: int | None = None,
+    dtype: str | None = None,
+    dims: Sequence[str] | None = None,
+    rng: str | None = None,
 ) -> Any:
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
     from glorot_cli.spec import load_spec
+    from glorot_cli.streams import STREAMS
 
     if seed is not None and not 0 <= seed < 2**64:
         raise GlorotError(f"--seed: expected an integer from 0 to 2**64 - 1, found {seed}")
-    overrides = {"seed": seed, "dtype": _choice("--dtype", dtype, DTYPES)}
+    overrides = {
+        "seed": seed,
+        "dtype": _choice("--dtype", dtype, DTYPES),
+        "rng": _choice("--rng", rng, tuple(STREAMS)),
+    }
     given = {key: value for key, value in overrides.items() if value is not None}
     return make_plan(load_spec(_readable(spec), given, dict(map(_dim, dims or ()))))
 
@@ -303,6 +381,21 @@ def _readable(spec: str) -> Any:
             derived.pop("seed", None)
             return derived
     return spec
+
+
+def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Any:
+    from glorot_cli.ranks import checked_ranks, ranks_of_environment
+
+    if said is not None:
+        _choice("--ranks", said, ("auto",))
+        if rank is not None or world_size is not None:
+            raise GlorotError("--ranks auto takes no --rank and no --world-size")
+        return ranks_of_environment(os.environ)
+    if rank is None and world_size is None:
+        return None
+    if rank is None or world_size is None:
+        raise GlorotError("--rank and --world-size go together")
+    return checked_ranks(rank, world_size)
 
 
 def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Any:
@@ -422,11 +515,17 @@ def inspect(
     exclude: ExcludeOption = None,
     rule: FansOption = None,
     axes: AxesOption = None,
+    headers: Annotated[
+        bool, typer.Option("--headers", help="Read headers only, at once at any size.")
+    ] = False,
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="Hash each tensor's elements too.")
+    ] = False,
     workers: WorkersOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what weight files hold, whoever wrote them."""
+    """Show what weight files hold, whoever wrote them, and which laws it fits."""
     from glorot_cli import documents, report
     from glorot_cli.inspection import inspect_weights
 
@@ -438,6 +537,8 @@ def inspect(
             axes=axes,
             include=include or (),
             exclude=exclude or (),
+            headers=headers,
+            sha256=sha256,
             workers=workers,
         )
         for file in files
@@ -458,6 +559,7 @@ def verify(
     file: FilePath,
     spec: MaybeSpecPath = None,
     seed: SeedOption = None,
+    rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
     statistics: Annotated[
@@ -466,27 +568,124 @@ def verify(
     ] = False,
     false_alarm: FalseAlarmOption = 1e-3,
     workers: WorkersOption = None,
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Show tensors that are right too.")
-    ] = False,
+    show_all: AllStatusOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Redraw a weight file and compare every bit; exit with 1 if it is not as drawn."""
     from glorot_cli import documents, report, verdicts
+    from glorot_cli.evidence import judge_weights
     from glorot_cli.verify import verify_weights
 
-    if spec is None and (seed is not None or dtype is not None or set_):
-        raise GlorotError("--seed, --dtype and --set change a spec, and none is given")
-    plan = None if spec is None else _planned(spec, seed, dtype, set_)
+    if spec is None and (seed is not None or rng or dtype is not None or set_):
+        raise GlorotError("--seed, --rng, --dtype and --set change a spec, and none is given")
+    plan = None if spec is None else _planned(spec, seed, dtype, set_, rng)
     with report.progress_bar(_size(file), not quiet) as progress:
-        found = verify_weights(file, plan, workers=workers, progress=progress)
+        found = (
+            judge_weights(file, plan, false_alarm=false_alarm, workers=workers, progress=progress)
+            if statistics
+            else verify_weights(file, plan, workers=workers, progress=progress)
+        )
     if json:
-        documents.print_json(verdicts.verify_document(found))
+        documents.print_json(verdicts.document(found))
     elif not quiet:
-        verdicts.print_verification(found, show_all)
+        verdicts.print_verdict(found, show_all)
     if not found.equal:
         raise typer.Exit(Exit.DIFFERENT)
+
+
+@app.command()
+def diff(
+    file: FilePath,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another one, in any format.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Compare values, whatever their dtypes, up to this."),
+    ] = None,
+    renames: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="Rename what FILE holds; * is any part; :transpose or :(2,3,1,0) turns axes.",
+        ),
+    ] = None,
+    workers: WorkersOption = None,
+    show_all: AllStatusOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare two weight files; exit with 1 if they differ."""
+    from glorot_cli import documents, report, verdicts
+    from glorot_cli.diff import diff_weights
+    from glorot_cli.renames import parse_rename
+
+    rules = [parse_rename(text) for text in renames or ()]
+    with report.progress_bar(_size(file), not quiet) as progress:
+        found = diff_weights(
+            file, other, tolerance=tolerance, renames=rules, workers=workers, progress=progress
+        )
+    if json:
+        documents.print_json(verdicts.document(found))
+    elif not quiet:
+        verdicts.print_verdict(found, show_all)
+    if not found.equal:
+        raise typer.Exit(Exit.DIFFERENT)
+
+
+@app.command()
+def plot(
+    file: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A weight file, or a spec.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The picture: .png, .svg or .pdf.")],
+    gains: Annotated[
+        bool, typer.Option("--gains", help="Draw the gains through the depth instead.")
+    ] = False,
+    compare: CompareOption = None,
+    batch: BatchOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    rule: FansOption = None,
+    axes: AxesOption = None,
+    force: ForceOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Draw each tensor's histogram with its law, or what a start does through the depth."""
+    from glorot_cli.derive import describes_weights
+    from glorot_cli.plot import check_output, plot_gains, plot_histograms
+    from glorot_cli.portraits import portraits_of_file, portraits_of_plan
+
+    check_output(output)
+    _choice("--fans", rule, FAN_RULES)
+    if not gains and (compare is not None or batch is not None):
+        raise GlorotError("--compare and --batch are for --gains")
+    holds_weights = describes_weights(file) and not file.endswith(".json")
+    if gains:
+        from glorot_cli.comparison import compare as compare_plan
+        from glorot_cli.verify import plan_of_file
+
+        made = plan_of_file(file) if holds_weights else _planned(file, seed, dims=set_)
+        made = made.selected(include or (), exclude or ())
+        plot_gains(compare_plan(made, _names(compare), batch), output, force=force)
+        return
+    if holds_weights:
+        portraits = portraits_of_file(
+            file,
+            fans=cast("FanRule | None", rule),
+            axes=axes,
+            include=include or (),
+            exclude=exclude or (),
+            workers=workers,
+        )
+    else:
+        made = _planned(file, seed, dims=set_).selected(include or (), exclude or ())
+        portraits = portraits_of_plan(made)
+    plot_histograms(portraits, output, force=force)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name for name in (text or "").split(",") if name]
 
 
 def _size(path: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from glorot_cli.fans import Shape
@@ -11,10 +11,15 @@ from glorot_cli.fans import Shape
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Spread evenly over [low, high]."""
+    """Spread evenly over [low, high].
+
+    `variance` is what a scaled law's limit was computed from, for jax's stream, which rounds it
+    to the tensor's dtype first.
+    """
 
     low: float
     high: float
+    variance: float | None = field(default=None, compare=False)
 
     @property
     def limit(self) -> float | None:

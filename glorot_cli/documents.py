@@ -54,7 +54,7 @@ def _tensor_document(tensor: PlannedTensor) -> Document:
     }
 
 
-def init_document(plan: Plan, moments: Sequence[Moments], output: str) -> Document:
+def init_document(plan: Plan, moments: Sequence[Moments | None], output: str) -> Document:
     """Return the plan's document with what was drawn."""
     document = plan_document(plan)
     document["output"] = output
@@ -64,8 +64,12 @@ def init_document(plan: Plan, moments: Sequence[Moments], output: str) -> Docume
     return document
 
 
-def by_name(plan: Plan, moments: Sequence[Moments] | None) -> dict[str, Moments]:
-    return dict(zip((t.name for t in plan.tensors), moments or (), strict=moments is not None))
+def by_name(plan: Plan, moments: Sequence[Moments | None] | None) -> dict[str, Moments]:
+    """Return the moments of the tensors that were drawn, by their names."""
+    if moments is None:
+        return {}
+    pairs = zip(plan.tensors, moments, strict=True)
+    return {tensor.name: found for tensor, found in pairs if found is not None}
 
 
 def _statistics(moments: Moments | None) -> Document | None:
@@ -114,8 +118,16 @@ def _inspected_document(tensor: InspectedTensor) -> Document:
         "parameters": math.prod(tensor.shape),
         "bytes": tensor.nbytes,
         "statistics": _statistics(tensor.moments),
-        "fits": tensor.fits,
+        "histogram": tensor.histogram,
+        "fits": None if tensor.fits is None else [_fit(*fit) for fit in tensor.fits],
+        "claim": tensor.claim,
+        "agrees": tensor.agrees,
+        "sha256": tensor.sha256,
     }
+
+
+def _fit(law: str, quality: float, parameters: dict[str, float]) -> Document:
+    return {"name": law, "quality": quality, "parameters": parameters}
 
 
 def print_json(document: Document) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli import streams
 from glorot_cli.distributions import is_drawn_whole
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import GlorotError, natural_size, shown
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams import aes_ctr
-from glorot_cli.streams.aes_ctr import Draw
+from glorot_cli.streams.request import Draw, Request
 from glorot_cli.streams.whole import bytes_needed
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -21,7 +22,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def drawer(tensor: PlannedTensor) -> Draw:
     """Return the function that fills a flat array with a tensor's elements from an index on."""
-    return aes_ctr.drawer(tensor.distribution, tensor.shape, tensor.seed, tensor.name, tensor.dtype)
+    return streams.drawer(tensor.rng, _request(tensor))
+
+
+def _request(tensor: PlannedTensor) -> Request:
+    return Request(
+        tensor.distribution,
+        tensor.shape,
+        tensor.seed,
+        tensor.name,
+        tensor.dtype,
+        tensor.position,
+        tensor.fma,
+    )
 
 
 def draw(plan: Plan, name: str) -> Array:
@@ -45,7 +58,10 @@ def check(tensor: PlannedTensor) -> None:
         GlorotError: if the dtype holds no such values, or the memory does not suffice.
     """
     try:
-        aes_ctr.bounds(tensor.distribution, tensor.dtype)
+        if tensor.rng == streams.DEFAULT:
+            aes_ctr.bounds(tensor.distribution, tensor.dtype)
+        else:
+            streams.drawer(tensor.rng, _request(tensor))
     except ValueError as error:
         raise GlorotError(f"{shown(tensor.name)}: {error}") from None
     if is_drawn_whole(tensor.distribution):

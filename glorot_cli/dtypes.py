@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ ITEM_SIZES: dict[str, int] = {
 }
 
 
+@functools.cache
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the little-endian NumPy dtype of that name."""
     import numpy as np
@@ -55,6 +57,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return np.dtype(name).newbyteorder("<")
 
 
+# A large plan asks for few limits, many times.
+@functools.lru_cache(maxsize=4096)
 def largest_within(limit: float, name: str) -> float:
     """Return the largest value of a dtype that is not above a limit of at least 0."""
     import numpy as np

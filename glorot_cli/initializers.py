@@ -118,7 +118,7 @@ def variance_scaling(
     s = kernel.say("s", f"{scale!r} / max(1, {mode} {fan!r})", scale / max(1.0, fan))
     if distribution == "uniform":
         limit = kernel.say("limit", f"sqrt(3 * {s!r})", math.sqrt(3.0 * s))
-        return Uniform(-limit, limit)
+        return Uniform(-limit, limit, variance=s)
     if distribution == "truncated_normal":
         stddev = math.sqrt(s) / TRUNCATED_STDDEV
         kernel.say("stddev", f"sqrt({s!r}) / {TRUNCATED_STDDEV!r}", stddev)

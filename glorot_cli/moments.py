@@ -27,7 +27,7 @@ class Moments:
     def of(cls, block: Array, centre: float, scratch: Array | None = None) -> Moments:
         """Take the moments of a flat, non-empty array of floats.
 
-        `centre` near the mean keeps digits; `scratch`, if as long as the block, spares an allocation.
+        `centre` near the mean keeps digits; `scratch`, if as long as the block, is used for it.
         """
         import numpy as np
 

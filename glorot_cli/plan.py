@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import math
 import secrets
@@ -27,7 +28,9 @@ from glorot_cli.fans import Fans, Shape, check_axes, count_fans
 from glorot_cli.initializers import Decided, Kernel, decide
 from glorot_cli.notices import notices
 from glorot_cli.repeats import fill_name
+from glorot_cli.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
+from glorot_cli.streams import DEFAULT, seeds_of
 
 LARGEST_FILE = 2**62
 SMALLEST_LIMIT = 2.0**-95
@@ -40,9 +43,10 @@ class PlannedTensor:
     `fans` are by the rule that decides, None where there are none; `exact` is the law by exact
     fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
     the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
-    the plan only. The rest is set for tensors of layers: the layer's name, the variable's place in
-    Keras's `.weights.h5` (`group`, and a second name of it, `also_group`), and its `rank` in the
-    order of Keras's `model.layers`.
+    the plan only. `rng` is the stream; `seed`, `position` and `fma` are as in its request. The rest
+    is set for tensors of layers: the layer's name, the variable's place in Keras's `.weights.h5`
+    (`group`, and a second name of it, `also_group`), and its `rank` in the order of Keras's
+    `model.layers`.
     """
 
     name: str
@@ -61,6 +65,9 @@ class PlannedTensor:
     trainable: bool = True
     tied_to: str | None = None
     skipped: bool = False
+    rng: str = DEFAULT
+    position: tuple[int, ...] = ()
+    fma: bool = True
     layer: str | None = None
     group: str | None = None
     also_group: str | None = None
@@ -121,20 +128,23 @@ def make_plan(spec: Spec) -> Plan:
     Raises:
         SpecError: with file, line and column of the first entry that makes no sense.
     """
-    seed = secrets.randbits(64) if spec.table.seed is None else spec.table.seed
+    rng, seed = spec.table.rng, spec.table.seed
+    planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed)
     try:
-        entries = tuple(_Planner(spec, seed).entries())
+        entries = tuple(planner.entries())
     except SpecError as error:
         raise spec.source.located(error) from None
     tensors = tuple(t for t in entries if t.tied_to is None and not t.skipped)
     return Plan(
         tensors=tensors,
         entries=entries,
-        seed=seed,
-        seed_was_drawn=spec.table.seed is None and any(is_random(t.distribution) for t in tensors),
-        rng=spec.table.rng,
-        spec={**spec.canonical(), "seed": seed},
-        notices=tuple(notices(tensors)),
+        seed=planner.seed,
+        seed_was_drawn=seed is None
+        and planner.uses_seed
+        and any(is_random(t.distribution) for t in tensors),
+        rng=rng,
+        spec=spec.canonical() | ({"seed": planner.seed} if planner.uses_seed else {}),
+        notices=(*planner.notices(), *notices(tensors)),
     )
 
 
@@ -147,19 +157,31 @@ class _Draft(NamedTuple):
     own: InitializerChoice | None
     kernel: Kernel
     dtype: str
-    seed: int
+    seed: int | None
     patch: tuple[int, int, float] | None
     rest: dict[str, Any]
+
+
+class _Decision(NamedTuple):
+    """What an initialiser comes to for a kernel."""
+
+    decided: Decided
+    law: Distribution
+    fans: Fans | None
+    exact: tuple[Fans, Distribution] | None
 
 
 class _Planner:
     def __init__(self, spec: Spec, seed: int) -> None:
         self.spec = spec
         self.seed = seed
-        self.deciding: list[int | None] = []
+        self.decisions: dict[object, _Decision] = {}
         self.used: set[int] = set()
+        self.uses_seed = True
+        self.asked: dict[str, Asked] = {}
 
     def entries(self) -> Iterator[PlannedTensor]:
+        check_stream(self.spec, self.seed)
         planned: dict[str, PlannedTensor] = {}
         ties: list[tuple[str, str, Shape | None, KeyPath]] = []
         nbytes = 0
@@ -182,7 +204,13 @@ class _Planner:
         for name, target, shape, path in ties:
             planned[name] = _tied(planned, name, target, shape, path)
         self._check_rules(planned)
+        if self.spec.table.rng != DEFAULT:
+            planned, self.uses_seed = seeded(self.spec, planned, self.asked, self.seed)
         return iter(planned.values())
+
+    def notices(self) -> Iterator[str]:
+        if not self.uses_seed and self.spec.table.seed is not None:
+            yield "the spec's seed decides nothing: each random tensor has one of its own"
 
     def _drafts(self) -> Iterator[_Draft]:
         yield from self._of_layers()
@@ -202,9 +230,10 @@ class _Planner:
                 own=weight.initializer,
                 kernel=Kernel(weight.shape, weight.axes, weight.fused, rule),
                 dtype=weight.dtype or table.dtype,
-                seed=self.seed if weight.seed is None else weight.seed,
+                seed=weight.seed,
                 patch=weight.patch,
                 rest={
+                    "rng": table.rng,
                     "kind": weight.kind,
                     "family": weight.family,
                     "trainable": weight.trainable,
@@ -240,9 +269,10 @@ class _Planner:
                 own=own and own._replace(path=(*path, *own.path)),
                 kernel=Kernel(shape, entry.axes, entry.fused, entry.fans or table.fans or "exact"),
                 dtype=entry.dtype or table.dtype,
-                seed=self.seed if entry.seed is None else entry.seed,
+                seed=entry.seed,
                 patch=None,
                 rest={
+                    "rng": table.rng,
                     "family": stamped.family,
                     "tied_to": entry.tie,
                     "tied_shape": entry.shape,
@@ -260,21 +290,10 @@ class _Planner:
                 **{**rest, "tied_to": target},
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
-        try:
-            decided = decide(choice, draft.kernel, draft.names)
-        except SpecError as error:
-            if not choice.given or choice.path[:1] != ("initializers",):
-                raise
-            raise SpecError(
-                f"{error.message}; for the tensor {shown(draft.name)}",
-                error.path,
-                at_key=error.at_key,
-            ) from None
-        law = decided.distribution
-        _check_values(law, draft)
-        if draft.patch is not None:
-            assert not isinstance(law, Patched)
-            law = Patched(law, *draft.patch)
+        decided, law, fans, exact = self._decision(choice, draft)
+        seeds = (decided.seed, draft.seed, self.seed)
+        if self.spec.table.rng != DEFAULT:
+            self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
         return PlannedTensor(
             name=draft.name,
             shape=draft.kernel.shape,
@@ -282,13 +301,28 @@ class _Planner:
             initializer=decided.name,
             arguments=decided.arguments,
             distribution=law,
-            seed=draft.seed if decided.seed is None else decided.seed,
-            fans=_fans(draft.kernel, decided),
-            exact=_exact(choice, draft, decided),
+            seed=next(seed for seed in seeds if seed is not None),
+            fans=fans,
+            exact=exact,
             decided_by=decided_by,
             steps=tuple(decided.steps),
             **rest,
         )
+
+    def _decision(self, choice: InitializerChoice, draft: _Draft) -> _Decision:
+        """Decide a tensor's law, once for all that an initialiser without indices makes alike."""
+        key = choice.path, str(choice.value), draft.kernel, draft.dtype, draft.patch
+        known = self.decisions.get(key)
+        if known is not None:
+            return known
+        if len(draft.names) > len(self.spec.dims):
+            with contextlib.suppress(SpecError):
+                found = _decide(choice, draft._replace(names=self.spec.dims))
+                self.decisions[key] = found
+                return found
+            return _decide(choice, draft)
+        found = self.decisions[key] = _decide(choice, draft)
+        return found
 
     def _choose(self, draft: _Draft) -> tuple[InitializerChoice, str]:
         """Choose by authority: a key on the entry, the first rule that matches, the default."""
@@ -296,13 +330,13 @@ class _Planner:
         if own is not None and own.given:
             return own, "its entry"
         if own is not None and draft.dtype not in PRECISIONS:
-            return own, "the dialect's default"  # a counter, which no rule means
+            return own, DEFAULT_DECIDES  # a counter, which no rule means
         for index, rule in enumerate(self.spec.rules):
             if rule.pattern.match(draft.name):
                 self.used.add(index)
                 return rule.choice, f"the rule {shown(rule.glob)}"
         if own is not None:
-            return own, "the dialect's default"
+            return own, DEFAULT_DECIDES
         raise SpecError(
             f"nothing says how {shown(draft.name)} is initialised; give it an initializer, "
             "or a rule under initializers that matches it",
@@ -313,6 +347,24 @@ class _Planner:
         for index, rule in enumerate(self.spec.rules):
             if index not in self.used:
                 raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
+
+
+def _decide(choice: InitializerChoice, draft: _Draft) -> _Decision:
+    kernel = replace(draft.kernel, steps=[])
+    try:
+        decided = decide(choice, kernel, draft.names)
+    except SpecError as error:
+        if not choice.given or choice.path[:1] != ("initializers",):
+            raise
+        raise SpecError(
+            f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
+        ) from None
+    law = decided.distribution
+    _check_values(law, draft)
+    if draft.patch is not None:
+        assert not isinstance(law, Patched)
+        law = Patched(law, *draft.patch)
+    return _Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided))
 
 
 def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:
@@ -392,6 +444,8 @@ def _check_values(law: Distribution, draft: _Draft) -> None:
                 f"{precision.largest!r}",
                 draft.path,
             )
+    if draft.rest["rng"] != DEFAULT:
+        return  # a framework rounds as it does, past a limit too
     if draft.dtype not in ("float32", "float64") or not isinstance(law, Constant | Ones | Normal):
         _check_bounds(law, draft)
 

@@ -18,11 +18,12 @@ from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
-    from glorot_cli.inspection import Inspection
+    from glorot_cli.inspection import InspectedTensor, Inspection
 
 Cells = list[str]
 
 PROGRESS_SECONDS = 1.0
+_LOOSE = ("uniform", "normal", "truncated_normal")
 
 
 class Row(NamedTuple):
@@ -58,7 +59,9 @@ _EXPECTED_COLUMNS: list[Column] = [
 ]
 
 
-def print_plan(plan: Plan, moments: Sequence[Moments] | None = None, *, fold: bool = False) -> None:
+def print_plan(
+    plan: Plan, moments: Sequence[Moments | None] | None = None, *, fold: bool = False
+) -> None:
     """Print a row for each tensor, with statistics if it was drawn, and a row of totals.
 
     With `fold`, the tensors of one repeat that are alike share a row.
@@ -127,7 +130,7 @@ def print_inspection(found: Inspection) -> None:
     heads = [
         ("name", False), ("shape", False), ("dtype", False), ("fan_in", True), ("fan_out", True),
         ("limit", True), ("min", True), ("max", True), ("mean", True), ("std", True),
-        ("fits", False),
+        ("histogram", False), ("fits", False), ("claim", False), ("sha256", False),
     ]  # fmt: skip
     rows = []
     for t in found.tensors:
@@ -136,11 +139,44 @@ def print_inspection(found: Inspection) -> None:
         row = [t.name, shape_text(t.shape), t.dtype]
         row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
         row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
-        rows.append([*row, t.fits or ""])
+        rows.append([*row, sparkline(t.histogram), _fits(t), _agreement(t), t.sha256 or ""])
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
+    shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
     parameters = sum(math.prod(t.shape) for t in found.tensors)
     nbytes = sum(t.nbytes for t in found.tensors)
-    print_table(heads, rows, f"{parameters:,} parameters, {natural_size(nbytes)}")
+    print_table(
+        [heads[i] for i in shown],
+        [[row[i] for i in shown] for row in rows],
+        f"{parameters:,} parameters, {natural_size(nbytes)}",
+    )
+
+
+def _fits(tensor: InspectedTensor) -> str:
+    if tensor.fits is None:
+        return ""
+    names = [fit.law for fit in tensor.fits]
+    # A law that leaves its scale free says less.
+    named = [name for name in names if name not in _LOOSE] or names
+    more = f" +{len(named) - 3}" if len(named) > 3 else ""
+    unknown = "not a known start" if "float" in tensor.dtype else ""
+    return (", ".join(named[:3]) + more) or unknown
+
+
+def _agreement(tensor: InspectedTensor) -> str:
+    if tensor.claim is None or tensor.agrees is None:
+        return tensor.claim or ""
+    return f"{tensor.claim}: {'agrees' if tensor.agrees else 'DISAGREES'}"
+
+
+def sparkline(counts: Sequence[int] | None) -> str:
+    """Draw counts in one line, in blocks or, where the terminal has none, in ASCII."""
+    if not counts:
+        return ""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    marks = "▁▂▃▄▅▆▇█" if encoding.startswith("utf") else "_.:-=+*#"
+    top = max(counts)
+    # What is there at all is above the lowest mark.
+    return "".join(marks[-(-count * (len(marks) - 1) // top)] for count in counts)
 
 
 def _claim(found: Inspection) -> str:

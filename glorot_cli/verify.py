@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -89,29 +89,18 @@ def verify_weights(
 
     The bits must be equal. Orthogonal kernels come from LAPACK, so theirs may differ by one step of
     the dtype and 2**-30 of their gain. Tensors that the provenance says were kept from a base
-    checkpoint are compared by shape and dtype alone, unless a plan is given.
+    checkpoint are compared by shape and dtype alone.
 
     Raises:
         FormatError: if the file cannot be read.
         GlorotError: if there is no plan to draw.
     """
     file = read_headers(path)
-    claim = read_claim(file)
     plan = plan_of(file, plan)
-    planned = by_stored_name(plan, file)
-    stored = file.by_name()
-    found: dict[str, VerifiedTensor] = {}
-    compared: list[tuple[StoredTensor, PlannedTensor]] = []
-    for name, tensor in planned.items():
-        result = _by_header(tensor, stored.get(name))
-        if result.status == "equal" and is_kept(claim, tensor.name):
-            result = replace(result, status="not drawn")
-        elif result.status == "equal":
-            compared.append((stored[name], tensor))
-        found[tensor.name] = result
-    for difference, (_, tensor) in zip(
-        _compare(file, compared, workers, progress), compared, strict=True
-    ):
+    pairing = pair(file, plan)
+    found = pairing.found
+    differences = _compare(file, pairing.pairs, workers, progress)
+    for difference, (_, tensor) in zip(differences, pairing.pairs, strict=True):
         if difference is not None:
             tolerable = difference.count == 0
             found[tensor.name] = replace(
@@ -119,12 +108,44 @@ def verify_weights(
                 status="within tolerance" if tolerable else "different",
                 difference=None if tolerable else difference,
             )
+    return Verification(os.fspath(file.path), plan.seed, [*found.values(), *pairing.extra])
+
+
+class Pairing(NamedTuple):
+    """Hold what headers say of a plan's tensors, by name; the pairs to compare; what is extra."""
+
+    found: dict[str, VerifiedTensor]
+    pairs: list[tuple[StoredTensor, PlannedTensor]]
+    extra: list[VerifiedTensor]
+
+
+def pair(file: StoredFile, plan: Plan) -> Pairing:
+    """Pair a file's tensors with a plan's; those are `equal` so far whose headers are."""
+    claim, planned, stored = read_claim(file), by_stored_name(plan, file), file.by_name()
+    found: dict[str, VerifiedTensor] = {}
+    pairs: list[tuple[StoredTensor, PlannedTensor]] = []
+    for name, tensor in planned.items():
+        result = _by_header(tensor, stored.get(name))
+        if result.status == "equal" and is_kept(claim, tensor.name):
+            result = replace(result, status="not drawn")
+        elif result.status == "equal":
+            pairs.append((stored[name], tensor))
+        found[tensor.name] = result
     extra = [
         VerifiedTensor(t.name, "extra", found_shape=t.shape, found_dtype=t.dtype)
         for t in file.tensors
         if t.name not in planned
     ]
-    return Verification(os.fspath(file.path), plan.seed, [*found.values(), *extra])
+    return Pairing(found, pairs, extra)
+
+
+def plan_of_file(path: str | os.PathLike[str]) -> Plan:
+    """Return the plan that a file's provenance records.
+
+    Raises:
+        FormatError: if the file cannot be read, or says nothing of a plan.
+    """
+    return plan_of(read_headers(path), None)
 
 
 def plan_of(file: StoredFile, plan: Plan | None) -> Plan:

@@ -6,8 +6,8 @@ Chebyshev interpolation in 50 digits, rounded once to float64 and written as hex
 
 Centre, for u = 2p - 1 in [0, 31/32): 124 rows of width 1/128; with s = 128 u - row, the row is the
 polynomial of degree 8 in s, constant term first. The first row has no constant term.
-Tail, for t = 2**31 (1 - u) in [0.5, 2**26): 27 octaves of 16 rows; with t = 2**e (1 + (k + s) / 16),
-the row is the polynomial of degree 5 in s.
+Tail, for t = 2**31 (1 - u) in [0.5, 2**26): 27 octaves of 16 rows; with
+t = 2**e (1 + (k + s) / 16), the row is the polynomial of degree 5 in s.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def upper_quantile(q: mpf) -> mpf:
 
 def interpolate(function, degree: int) -> list[mpf]:  # type: ignore[no-untyped-def]
     """Return the coefficients in s on [0, 1] that agree with `function` at Chebyshev nodes."""
-    nodes = [
-        (1 + mp.cos(mp.pi * (2 * k + 1) / (2 * degree + 2))) / 2 for k in range(degree + 1)
-    ]
+    nodes = [(1 + mp.cos(mp.pi * (2 * k + 1) / (2 * degree + 2))) / 2 for k in range(degree + 1)]
     matrix = mp.matrix([[node**power for power in range(degree + 1)] for node in nodes])
     return list(mp.lu_solve(matrix, mp.matrix([function(node) for node in nodes])))
 

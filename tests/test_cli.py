@@ -31,7 +31,9 @@ jsonschema: Any = import_module("jsonschema")  # it comes without types
 
 SAMPLES = Path(__file__).parent.parent / "sample_specs"
 MLP = SAMPLES / "mlp.yaml"
-COMMANDS = ["init", "plan", "fans", "inspect", "schema"]
+COMMANDS = [
+    "init", "plan", "explain", "fans", "spec", "inspect", "verify", "diff", "plot", "schema",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

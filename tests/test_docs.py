@@ -20,6 +20,7 @@ from glorot_cli.spec.model import SpecTable, TensorEntry
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SPEC = ROOT / "docs" / "spec.md"
+FORMATS = ROOT / "docs" / "formats.md"
 INITIALIZERS_PAGE = ROOT / "docs" / "initializers.md"
 
 
@@ -44,7 +45,11 @@ def examples(path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("path", "index"),
-    [(path, i) for path in (README, SPEC, INITIALIZERS_PAGE) for i in range(len(examples(path)))],
+    [
+        (path, i)
+        for path in (README, SPEC, INITIALIZERS_PAGE, FORMATS)
+        for i in range(len(examples(path)))
+    ],
 )
 def test_an_example_of_a_spec_makes_a_plan(path: Path, index: int, tmp_path: Path) -> None:
     spec = tmp_path / "example.yaml"

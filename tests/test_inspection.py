@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
+from glorot_cli import report
 from glorot_cli.fans import Fans, glorot_limit
+from glorot_cli.weights import provenance
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]
@@ -29,8 +34,10 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def fits(path: str, **options: Any) -> dict[str, str | None]:
-    return {t.name: t.fits for t in glorot.inspect_weights(path, **options).tensors}
+def fits(path: str, **options: Any) -> dict[str, str]:
+    """Name the first law that each tensor fits."""
+    tensors = glorot.inspect_weights(path, **options).tensors
+    return {t.name: t.fits[0].law if t.fits else "other" for t in tensors}
 
 
 def uniform(shape: tuple[int, ...], fans: Fans, dtype: str = "f4", scale: float = 1.0) -> Array:
@@ -55,12 +62,12 @@ def test_our_own_files_fit_their_laws(output: str, planned: Planned) -> None:
     plan = planned(**SPEC)
     glorot.write_weights(plan, output)
     found = glorot.inspect_weights(output)
-    assert {t.name: t.fits for t in found.tensors} == {
+    assert fits(output) == {
         "conv2d/kernel": "glorot_uniform",
         "conv2d/bias": "ones",
         "depthwise_conv2d/kernel": "glorot_uniform",
         "depthwise_conv2d/bias": "constant",
-        "dense/kernel": "other",
+        "dense/kernel": "uniform",
         "dense/bias": "zeros",
     }
     assert found.provenance is not None
@@ -103,7 +110,12 @@ def test_what_looks_like_it_and_is_not() -> None:
         "one-infinity": np.where(outlier > limit, np.inf, outlier),
     }
     safetensors.numpy.save_file({name: a.astype("f4") for name, a in arrays.items()}, "x")
-    known = {"twos": "constant", "ones": "ones", "zeros": "zeros"}
+    known = {
+        "he": "kaiming_normal", "normal-of-the-same-spread": "xavier_normal",
+        "two-per-cent-more": "uniform", "two-per-cent-less": "uniform", "shifted": "uniform",
+        "half": "uniform", "outlier": "uniform", "twos": "constant", "ones": "ones",
+        "zeros": "zeros",
+    }  # fmt: skip
     assert fits("x", fans="keras") == {name: known.get(name, "other") for name in arrays}
 
 
@@ -212,9 +224,12 @@ def test_the_table_of_a_file(run: Run) -> None:
     assert run("inspect", "w.h5") == (
         0,
         "w.h5: h5, without provenance\n"
-        "name              shape   dtype    fan_in  fan_out  limit  min  max  mean    std  fits\n"
-        "a\\x1b[31m/kernel  (4, 4)  float32       4        4  0.866    0    1  0.25  0.433  other\n"
-        "a\\x1b[31m/steps   (3)     int32\n"
+        "name              shape   dtype    fan_in  fan_out  limit  min  max  mean     std  "
+        "histogram         fits\n"
+        "a\\x1b[31m/kernel  (4, 4)  float32       4        4  0.866    0    1  0.25   0.433  "
+        "█▁▁▁▁▁▁▁▁▁▁▁▁▁▁▄  identity\n"
+        "a\\x1b[31m/steps   (3)     int32                              0    2     1  0.8165  "
+        "█▁▁▁▁▁▁█▁▁▁▁▁▁▁█\n"
         "19 parameters, 76 B\n",
         "",
     )
@@ -226,7 +241,7 @@ def test_several_files_one_after_the_other(run: Run, planned: Planned) -> None:
     glorot.write_weights(planned(tensors={"w": entry}), "b.h5")
     code, out, err = run("inspect", "a.npy", "b.h5")
     assert (code, err) == (0, "")
-    heads = [line for line in out.splitlines() if ": " in line]
+    heads = [line for line in out.splitlines() if ".npy: " in line or ".h5: " in line]
     assert heads == ["a.npy: npy, without provenance", "b.h5: h5, claims seed 42"]
     assert "\n\n" in out
     assert run("inspect", "a.npy", "b.h5", "--quiet") == (0, "", "")
@@ -241,14 +256,143 @@ def test_a_file_in_json(run: Run, planned: Planned) -> None:
     assert list(json.loads(out)) == ["files"]
     assert list(file) == ["path", "format", "provenance", "tensors", "totals"]
     (tensor,) = file["tensors"]
-    statistics = tensor.pop("statistics")
+    statistics, fitting = tensor.pop("statistics"), tensor.pop("fits")
     assert list(statistics) == ["min", "max", "mean", "std"]
     expected = glorot.draw(plan, "dense/kernel")
     assert statistics["min"] == float(expected.min())
     assert statistics["max"] == float(expected.max())
     assert tensor == {
         "name": "dense/kernel", "shape": [3, 5], "dtype": "float32", "fan_in": 3, "fan_out": 5,
-        "limit": 0.8660254037844386, "parameters": 15, "bytes": 60, "fits": "glorot_uniform",
+        "limit": 0.8660254037844386, "parameters": 15, "bytes": 60,
+        "claim": "glorot_uniform", "agrees": True, "sha256": None,
+        "histogram": tensor["histogram"],
     }  # fmt: skip
+    assert sum(tensor["histogram"]) == 15
+    assert len(tensor["histogram"]) == 16
+    assert list(fitting[0]) == ["name", "quality", "parameters"]
+    assert (fitting[0]["name"], fitting[0]["parameters"]) == ("glorot_uniform", {})
     assert (file["path"], file["format"]) == ("w.safetensors", "safetensors")
     assert file["totals"] == {"parameters": 15, "bytes": 60}
+
+
+def test_headers_alone_read_no_numbers(run: Run, planned: Planned) -> None:
+    plan = planned(input_shape=[3], layers=[{"type": "Dense", "units": 5}])
+    glorot.write_weights(plan, "w.safetensors")
+    assert run("inspect", "w.safetensors", "--headers") == (
+        0,
+        "w.safetensors: safetensors, claims seed 42\n"
+        "name          shape   dtype    fan_in  fan_out  limit  claim\n"
+        "dense/bias    (5)     float32                          zeros\n"
+        "dense/kernel  (3, 5)  float32       3        5  0.866  glorot_uniform\n"
+        "20 parameters, 80 B\n",
+        "",
+    )
+    found = glorot.inspect_weights("w.safetensors", headers=True)
+    assert [(t.moments, t.histogram, t.fits, t.agrees) for t in found.tensors] == [
+        (None, None, None, None)
+    ] * 2
+
+
+def test_the_hash_of_each_tensor_is_that_of_its_little_endian_bytes() -> None:
+    values = RNG.normal(size=(900, 700)).astype("f4")
+    expected = hashlib.sha256(values.tobytes()).hexdigest()
+    np.save("w.npy", values)
+    np.save("v.npy", values.astype(">f4"))
+    with h5py.File("w.h5", "w") as file:
+        file.create_dataset("w", data=values, chunks=(100, 70), compression="gzip")
+    for path in ("w.npy", "v.npy", "w.h5"):
+        (tensor,) = glorot.inspect_weights(path, sha256=True, headers=True).tensors
+        assert tensor.sha256 == expected
+
+
+def test_content_that_disagrees_with_what_a_file_claims(run: Run, planned: Planned) -> None:
+    he = {**SPEC["layers"][0], "kernel_initializer": "he_normal"}
+    plan = planned(**{**SPEC, "layers": [he, {"type": "LayerNormalization"}]})
+    other = planned(**{**SPEC, "layers": [SPEC["layers"][0], {"type": "LayerNormalization"}]})
+    arrays = {tensor.name: glorot.draw(other, tensor.name) for tensor in other.tensors}
+    arrays["layer_normalization/beta"] += 1.0
+    claim = json.dumps(provenance(plan))
+    safetensors.numpy.save_file(arrays, "x.safetensors", {"glorot": claim})
+    found = {t.name: (t.claim, t.agrees) for t in glorot.inspect_weights("x.safetensors").tensors}
+    assert found == {
+        "conv2d/kernel": ("he_normal", False),
+        "conv2d/bias": ("ones", True),
+        "layer_normalization/gamma": ("ones", True),
+        "layer_normalization/beta": ("zeros", False),
+    }
+    _, out, _ = run("inspect", "x.safetensors")
+    assert "glorot_uniform  he_normal: DISAGREES\n" in out
+
+
+def test_every_law_agrees_with_its_own_claim(planned: Planned) -> None:
+    layers = [
+        {"type": "LSTM", "units": 6, "recurrent_initializer": "orthogonal"},
+        {"type": "Dense", "units": 5, "kernel_initializer": "identity"},
+        {"type": "Dense", "units": 1, "kernel_initializer": "orthogonal"},
+    ]
+    tensors = {
+        "s": {"shape": [50, 40], "axes": "IO", "initializer": {"name": "sparse", "sparsity": 0.2}},
+        "n": {"shape": [50, 40], "axes": "IO", "initializer": {"name": "sparse", "sparsity": 0}},
+        "d": {"shape": [3, 3, 4, 6], "axes": "HWIO", "initializer": "delta_orthogonal"},
+    }
+    glorot.write_weights(planned(input_shape=[4, 5], layers=layers, tensors=tensors), "w.h5")
+    found = {t.name: t.agrees for t in glorot.inspect_weights("w.h5").tensors}
+    unknown = {"n", "dense_1/kernel"}
+    assert found == {name: None if name in unknown else True for name in found}
+
+
+def test_the_sparkline_needs_no_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert report.sparkline([0, 1, 50, 100]) == "▁▂▅█"
+    assert report.sparkline([]) == ""
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert report.sparkline([0, 1, 50, 100]) == "_.=#"
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_is_read_compressed_or_not(save: Any, run: Run) -> None:
+    arrays = {"a/w": RNG.uniform(-0.2, 0.2, (900, 700)).astype("f4"), "b": np.zeros(3, ">f8")}
+    save("x.npz", **arrays)
+    found = glorot.inspect_weights("x.npz", sha256=True)
+    assert [(t.name, t.shape, t.dtype) for t in found.tensors] == [
+        ("a/w", (900, 700), "float32"),
+        ("b", (3,), "float64"),
+    ]
+    assert found.format == "npz"
+    assert fits("x.npz") == {"a/w": "uniform", "b": "zeros"}
+    assert found.tensors[0].sha256 == hashlib.sha256(arrays["a/w"].tobytes()).hexdigest()
+    np.save("w.npy", arrays["b"])
+    assert run("diff", "x.npz", "w.npy", "--map", "b=w", "--quiet")[0] == 1
+    data = bytearray(Path("x.npz").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    Path("x.npz").write_bytes(data)
+    if save is np.savez_compressed:
+        code, out, err = run("inspect", "x.npz")
+        assert (code, out) == (2, "")
+        assert err.startswith("glorot: x.npz: 'a/w.npy': ")
+
+
+def test_an_npz_that_holds_no_plain_arrays(run: Run) -> None:
+    np.savez("o.npz", w=np.array([{}], object))
+    np.savez("f.npz", w=np.asfortranarray(np.ones((2, 3))))
+    with zipfile.ZipFile("short.npz", "w") as archive, io.BytesIO() as raw:
+        np.lib.format.write_array_header_1_0(
+            raw, {"descr": "<f4", "fortran_order": False, "shape": (3,)}
+        )
+        archive.writestr("w.npy", raw.getvalue() + bytes(8))
+        archive.writestr("v.npy", b"nothing")
+    for path, message in (
+        ("o.npz", "'w': expected numbers, found dtype object"),
+        ("f.npz", "'w': expected elements in C order, found Fortran order"),
+        ("short.npz", "'w': the header speaks of 12 bytes, the archive has 8"),
+    ):
+        assert run("inspect", path) == (2, "", f"glorot: {path}: {message}\n")
+
+
+def test_archives_of_keras_and_sharded_indexes_are_read(planned: Planned) -> None:
+    plan = planned(input_shape=[30], layers=[{"type": "Dense", "units": 40}])
+    glorot.write_weights(plan, "s/", max_shard_size="1KB")
+    named = {"dense/kernel": "glorot_uniform", "dense/bias": "zeros"}
+    assert fits("s") == fits("s/model.safetensors.index.json") == named
+    Path("config.json").write_text(json.dumps({"class_name": "Sequential", "config": {}}))
+    glorot.write_weights(plan, "m.keras", config="config.json")
+    assert fits("m.keras") == named

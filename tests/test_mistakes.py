@@ -199,7 +199,8 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "three-margins": (
         "input_shape: [8, 8, 4]\nlayers:\n  - {type: ZeroPadding2D, padding: [1, 2, 3]}\n",
-        ":3:36: layers[0].padding: expected one size or 2 sizes or 2 pairs of sizes, found [1, 2, 3]",
+        ":3:36: layers[0].padding: expected one size or 2 sizes or 2 pairs of sizes, "
+        "found [1, 2, 3]",
     ),
     "reshape-does-not-divide": (
         "input_shape: [8, 8, 4]\nlayers:\n  - {type: Reshape, target_shape: [5, -1]}\n",
@@ -396,8 +397,8 @@ TWO = "seed: 1\ninput_shape: [2]\nlayers: [{type: Dense, units: 3}]\n"
         (["init", "two.yaml", "-o", "./two.yaml", "--format", "npy"],
          "-o: ./two.yaml is the spec itself"),
         (["init", "two.yaml", "-o", "w.bin"],
-         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .npy, .keras, .weights.json or /, "
-         "found 'w.bin'; rename the output or choose with --format"),
+         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .npy, "
+         ".keras, .weights.json or /, found 'w.bin'; rename the output or choose with --format"),
         (["init", "two.yaml", "-o", "w.h5", "--format", "hdf5"],
          "--format: expected safetensors, keras, h5, npy, found 'hdf5'"),
         (["init", "two.yaml", "-o", "w.npy"],

@@ -105,3 +105,8 @@ def test_significant_digits(number: float, rounded: float) -> None:
 def test_no_number_is_left_alone() -> None:
     assert math.isnan(significant(math.nan))
     assert significant(math.inf) == math.inf
+
+
+def test_a_scratch_that_is_too_short_is_left_alone() -> None:
+    block = np.arange(1.0, 9.0, dtype=np.float32)
+    assert Moments.of(block, 4.0, np.empty(4, np.float32)) == Moments.of(block, 4.0)

@@ -120,9 +120,12 @@ LAYERS: dict[str, tuple[dict[str, Any], list[int], Tensors, int]] = {
     "MaxPooling1D": ({"type": "MaxPooling1D"}, [7, 3], {}, 9),
     "MaxPooling2D": ({"type": "MaxPooling2D", "pool_size": 3, "strides": 1}, [7, 6, 3], {}, 60),
     "MaxPooling3D": ({"type": "MaxPooling3D"}, [4, 6, 7, 3], {}, 2 * 3 * 3 * 3),
-    "AveragePooling1D": ({"type": "AveragePooling1D", "pool_size": 2, "padding": "same"}, [7, 3], {}, 12),
+    "AveragePooling1D": (
+        {"type": "AveragePooling1D", "pool_size": 2, "padding": "same"}, [7, 3], {}, 12,
+    ),
     "AveragePooling2D": (
-        {"type": "AveragePooling2D", "pool_size": 2, "data_format": "channels_first"}, [3, 6, 4], {}, 18,
+        {"type": "AveragePooling2D", "pool_size": 2, "data_format": "channels_first"},
+        [3, 6, 4], {}, 18,
     ),
     "AveragePooling3D": (
         {"type": "AveragePooling3D", "pool_size": [1, 2, 3]}, [2, 4, 6, 3], {}, 24,

@@ -398,7 +398,7 @@ def test_an_inspected_file_fits_its_law(
     assert (code, err) == (0, "")
     (file,) = json.loads(out)["files"]
     assert (file["provenance"] is not None) == provenance
-    assert {t["name"]: (t["dtype"], t["fits"]) for t in file["tensors"]} == {
+    assert {t["name"]: (t["dtype"], t["fits"][0]["name"]) for t in file["tensors"]} == {
         "w": (dtype, "glorot_uniform"), "z": (dtype, "zeros"), "o": (dtype, "ones"),
     }  # fmt: skip
     (weights,) = [t for t in file["tensors"] if t["name"] == "w"]
@@ -414,7 +414,7 @@ def test_bfloat16_in_a_keras_file_fits_too(run: Run, tmp_path: Path) -> None:
     assert run("init", path, "-o", output, "--dtype", "bfloat16", "--quiet")[0] == 0
     _, out, _ = run("inspect", output, "--json")
     (file,) = json.loads(out)["files"]
-    assert [(t["name"], t["dtype"], t["fits"]) for t in file["tensors"]] == [
+    assert [(t["name"], t["dtype"], t["fits"][0]["name"]) for t in file["tensors"]] == [
         ("dense/kernel", "bfloat16", "glorot_uniform"),
         ("dense/bias", "bfloat16", "zeros"),
     ]

@@ -16,9 +16,11 @@ ROOT = Path(glorot_cli.__file__).parent
 # Each may import what stands above it, and nothing below.
 ORDER = [
     "errors", "expressions", "fans", "dtypes", "distributions", "arguments", "repeats",
-    "initializers", "streams", "dialects", "spec", "notices", "plan", "moments", "formats", "drawing", "checkpoint", "fill", "weights",
-    "blocks", "claims", "verify", "inspection", "derive", "documents", "report", "verdicts", "explain",
-    "cli", "__main__",
+    "initializers", "streams", "dialects", "spec", "notices", "seeding", "plan", "moments",
+    "formats", "drawing", "checkpoint", "fill", "ranks", "sharding", "weights", "cluster",
+    "blocks", "claims", "verify", "chances", "alarms", "evidence", "elements", "renames", "diff",
+    "laws", "structures", "agreement", "inspection", "gains", "chain", "comparison", "portraits",
+    "plot", "derive", "documents", "report", "verdicts", "contrast", "explain", "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}

@@ -147,10 +147,10 @@ def test_what_is_missing_extra_or_of_another_shape_or_dtype(planned: Planned, ru
     code, out, err = run("verify", "x.safetensors", "spec.json")
     assert (code, err) == (1, "")
     assert out == (
-        "name            status   what\n"
-        "conv2d/bias     dtype    expected float32, found float64\n"
-        "dense/kernel    shape    expected (80, 7), found (7, 80)\n"
-        "dense/bias      missing\n"
+        "name           status   what\n"
+        "conv2d/bias    dtype    expected float32, found float64\n"
+        "dense/kernel   shape    expected (80, 7), found (7, 80)\n"
+        "dense/bias     missing\n"
         "rogue\\x1b[31m  extra\n"
         "x.safetensors: not as drawn from seed 42: 1 dtype, 1 equal, 1 extra, 1 missing, 1 shape\n"
     )
@@ -222,7 +222,7 @@ def test_a_spec_is_compared_with_its_own_seed(planned: Planned, run: Run) -> Non
         "as in glorot verify FILE SPEC\n",
     )  # fmt: skip
     assert run("verify", "w.h5", "--seed", "3") == (
-        2, "", "glorot: --seed, --dtype and --set change a spec, and none is given\n"
+        2, "", "glorot: --seed, --rng, --dtype and --set change a spec, and none is given\n"
     )  # fmt: skip
 
 

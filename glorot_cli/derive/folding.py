@@ -9,16 +9,24 @@ from typing import NamedTuple
 
 from glorot_cli.fans import Shape
 
-_INDEX = re.compile(r"(?<![A-Za-z0-9_])[0-9]{1,6}(?![A-Za-z0-9_])")
+# A component that is a number, but none of Keras's variables; or its number of a layer, dense_1/.
+_INDEX = re.compile(
+    r"(?<![A-Za-z0-9_])(?<!\bvars/)[0-9]{1,6}(?![A-Za-z0-9_])|(?<=_)[0-9]{1,6}(?=/)"
+)
 _VARIABLES = "ijklmnop"
+# What an index may be called, and so nothing else.
+VARIABLE = re.compile(rf"[{_VARIABLES}][0-9]*")
+# Nobody needs more in one name, and each is a level of recursion.
+_MOST_INDICES = 32
 
 
 class Named(NamedTuple):
-    """Hold a tensor's name, shape and dtype."""
+    """Hold a tensor's name, shape and dtype, and what kind of tensor it is taken for."""
 
     name: str
     shape: Shape
     dtype: str
+    kind: str = ""
 
 
 class Repeat(NamedTuple):
@@ -32,43 +40,56 @@ class Repeat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Hold tensors of one shape whose names differ in their indices only."""
+    """Hold tensors of one shape and kind whose names differ in their indices only.
+
+    `first` is the name of one of them.
+    """
 
     name: str
+    first: str
     shape: Shape
     dtype: str
+    kind: str = ""
     repeats: tuple[Repeat, ...] = ()
 
 
+_Item = tuple[tuple[int, ...], Named]
+
+
 def fold(tensors: Iterable[Named]) -> list[Folded]:
-    """Fold tensors whose names differ in whole components that are numbers.
+    """Fold tensors whose names differ in whole numbers.
 
     The result stands in the natural order of the names: h.2 before h.10.
     """
-    templates: dict[tuple[str, ...], list[tuple[tuple[int, ...], Named]]] = {}
+    templates: dict[tuple[str, ...], list[_Item]] = {}
     for tensor in sorted(tensors, key=lambda tensor: _natural(tensor.name)):
-        texts = tuple(_INDEX.split(tensor.name))
-        # A leading zero would be lost in the folding.
-        found = _INDEX.findall(tensor.name)
-        if any(len(number) > 1 and number[0] == "0" for number in found):
-            texts, found = (tensor.name,), []
-        templates.setdefault(texts, []).append((tuple(map(int, found)), tensor))
+        texts = split_name(tensor.name)
+        indices = tuple(map(int, _INDEX.findall(tensor.name))) if len(texts) > 1 else ()
+        templates.setdefault(texts, []).append((indices, tensor))
     return [folded for texts, items in templates.items() for folded in _fold(texts, "", items, 0)]
 
 
+def split_name(name: str) -> tuple[str, ...]:
+    """Return the texts around the indices of a name."""
+    found = _INDEX.findall(name)
+    # A leading zero would be lost in the folding.
+    if len(found) > _MOST_INDICES or any(len(n) > 1 and n[0] == "0" for n in found):
+        return (name,)
+    return tuple(_INDEX.split(name))
+
+
 def _natural(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]{1,6})", name)
+    return [(0, int(part)) if index % 2 else (1, part) for index, part in enumerate(parts)]
 
 
-def _fold(
-    texts: Sequence[str], prefix: str, items: list[tuple[tuple[int, ...], Named]], depth: int
-) -> list[Folded]:
+def _fold(texts: Sequence[str], prefix: str, items: list[_Item], depth: int) -> list[Folded]:
     """Fold the indices from `depth` on; `prefix` is the name up to there."""
     prefix += texts[depth]
     if depth == len(texts) - 1:
         tensor = items[0][1]
-        return [Folded(prefix, tensor.shape, tensor.dtype)]
-    by_value: dict[int, list[tuple[tuple[int, ...], Named]]] = {}
+        return [Folded(prefix, tensor.name, tensor.shape, tensor.dtype, tensor.kind)]
+    by_value: dict[int, list[_Item]] = {}
     for indices, tensor in items:
         by_value.setdefault(indices[depth], []).append((indices, tensor))
     result = []
@@ -76,22 +97,28 @@ def _fold(
         if stop - start == 1:
             result += _fold(texts, f"{prefix}{start}", by_value[start], depth + 1)
             continue
-        variable = _VARIABLES[depth % len(_VARIABLES)]
+        number = depth // len(_VARIABLES)
+        variable = f"{_VARIABLES[depth % len(_VARIABLES)]}{number or ''}"
         repeat = Repeat(variable, start, stop, prefix)
         result += [
-            Folded(inner.name, inner.shape, inner.dtype, (repeat, *inner.repeats))
+            Folded(
+                inner.name,
+                inner.first,
+                inner.shape,
+                inner.dtype,
+                inner.kind,
+                (repeat, *inner.repeats),
+            )
             for inner in _fold(texts, f"{prefix}{{{variable}}}", by_value[start], depth + 1)
         ]
     return result
 
 
-def _runs(
-    by_value: dict[int, list[tuple[tuple[int, ...], Named]]], depth: int
-) -> list[tuple[int, int]]:
+def _runs(by_value: dict[int, list[_Item]], depth: int) -> list[tuple[int, int]]:
     """Find the runs of consecutive values below which all is alike."""
 
-    def alike(value: int) -> list[tuple[tuple[int, ...], Shape, str]]:
-        return [(indices[depth + 1 :], t.shape, t.dtype) for indices, t in by_value[value]]
+    def alike(value: int) -> list[tuple[tuple[int, ...], Shape, str, str]]:
+        return [(indices[depth + 1 :], t.shape, t.dtype, t.kind) for indices, t in by_value[value]]
 
     runs: list[tuple[int, int]] = []
     for value in sorted(by_value):

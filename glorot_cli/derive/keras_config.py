@@ -5,21 +5,32 @@ from __future__ import annotations
 import inspect
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from glorot_cli.derive.keras_graph import (
+    CLASS_NAMES,
+    UnplacedError,
+    histories,
+    in_order,
+    masks_matter,
+    read_calls,
+)
+from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.keras.table import LAYERS
-from glorot_cli.errors import FormatError, printable, shown
-from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.initializers import CLASS_NAMES as INITIALIZER_NAMES
+from glorot_cli.initializers import INITIALIZERS
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]
 
 LARGEST_CONFIG = 256 << 20
+# A spec's text may be nested twice as deep as this, and some.
+DEEPEST = 24
+ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
 MODELS = ("Sequential", "Functional", "Model")
-_ATTENTION = ("GroupQueryAttention", "MultiHeadAttention")
-_CLASS_NAMES = {"GroupedQueryAttention": "GroupQueryAttention", "Model": "Functional"}
 # What Keras says of every layer, or of some, and no shape, name or initial value depends on.
 _IMMATERIAL = frozenset((
     "activity_regularizer", "alpha_constraint", "alpha_regularizer", "autocast",
@@ -39,7 +50,8 @@ def is_keras_config(path: Path) -> bool:
     """Tell whether a file is a .keras archive, or JSON that names a Keras class."""
     with path.open("rb") as file:
         start = file.read(4096)
-    return start[:4] == b"PK\x03\x04" or (start.lstrip()[:1] == b"{" and b'"class_name"' in start)
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start[:4] == b"PK\x03\x04" or (text[:1] == b"{" and b'"class_name"' in text)
 
 
 def read_config(path: Path) -> Config:
@@ -79,15 +91,20 @@ def spec_of_config(config: Config, path: str) -> Entry:
     """
     try:
         return _Reader(path).model(config)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except KeyError as error:
         raise FormatError(
-            f"{path}: expected a Keras 3 configuration: {printable(str(error))} is out of place"
+            f"{path}: expected a Keras 3 configuration, in which {shown(error.args[0])} is missing"
+        ) from None
+    except (TypeError, IndexError, AttributeError, ValueError):
+        raise FormatError(
+            f"{path}: expected a Keras 3 configuration, as model.to_json() writes it"
         ) from None
 
 
 class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
+        self.depth = 0
 
     def model(self, config: Config) -> Entry:
         """Return the spec of a whole model."""
@@ -115,33 +132,54 @@ class _Reader:
 
     def graph(self, config: Config) -> tuple[list[Entry], dict[str, Any], list[str]]:
         """Return the entries of a Functional, each after what it is called on."""
-        inputs: dict[str, Any] = {}
-        pending: list[tuple[Entry, str]] = []
-        shapes = {
-            layer["name"]: _without_batch(layer["config"])
-            for layer in config["layers"]
-            if layer["class_name"] == "InputLayer"
+        layers = {layer["name"]: layer for layer in config["layers"]}
+        inputs = {
+            name: _without_batch(layers[name]["config"])
+            for name in histories(config["input_layers"])
         }
-        for name in _histories(config["input_layers"]):
-            inputs[name] = shapes[name]
-        for layer in config["layers"]:
-            if layer["class_name"] == "InputLayer":
-                continue
-            for index, node in enumerate(layer["inbound_nodes"]):
-                label = _label(layer["name"], index)
-                parents = list(_parents(node, layer["class_name"]))
-                if index == 0:
-                    entry = {**self.layer(layer), "inputs": parents}
-                else:
-                    entry = {"shared": layer["name"], "name": label, "inputs": parents}
-                pending.append((entry, label))
-        return _sorted(pending, set(inputs)), inputs, list(_histories(config["output_layers"]))
+        models = [name for name, each in layers.items() if _kind(each) == "Functional"]
+        outputs = list(histories(config["output_layers"], models))
+        calls = read_calls(list(layers.values()))
+        try:
+            ordered = in_order(calls, list(inputs), outputs)
+        except UnplacedError as error:
+            raise FormatError(
+                f"{self.path}: the layer {shown(error.args[0])} is called on what is not there"
+            ) from None
+        if masks_matter(calls, list(inputs), outputs):
+            raise FormatError(
+                f"{self.path}: the order of the layers depends on masks, which a spec cannot say"
+            )
+        shapes = {tensor.label: tensor.shape for call in calls for tensor in call.main}
+        stated = {call.layer for call in calls if call.states_shape}
+        entries = []
+        for call in ordered:
+            named: Entry = {"inputs": [tensor.label for tensor in call.inputs]}
+            if call.stands_in:
+                shape = shapes.get(call.label, call.main[0].shape)
+                entry = {"type": "Identity", "name": call.label, "input_shape": shape, **named}
+            elif call.label != call.layer:
+                entry = {"shared": call.layer, "name": call.label, **named}
+            else:
+                entry = {**self.layer(layers[call.layer]), **named}
+                if call.layer in stated:
+                    entry["input_shape"] = call.main[0].shape
+            entries.append(entry)
+        return entries, inputs, outputs
 
     def layer(self, layer: Config) -> Entry:
         """Return a layer's entry."""
-        kind = _CLASS_NAMES.get(layer["class_name"], layer["class_name"])
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise FormatError(f"{self.path}: expected at most {DEEPEST} layers within layers")
+        entry = self._layer(layer)
+        self.depth -= 1
+        return entry
+
+    def _layer(self, layer: Config) -> Entry:
+        kind = _kind(layer)
         config = layer["config"]
-        if kind not in LAYERS or layer.get("registered_name") is not None:
+        if kind not in LAYERS or not _is_kerass(layer):
             raise FormatError(self._unknown(str(layer["class_name"]), config))
         entry: Entry = {"type": kind, "name": config["name"]}
         if config.get("trainable") is False:
@@ -175,11 +213,15 @@ class _Reader:
                     f"{shown(key)} = {shown(value)} is not supported"
                 )
             value = self._value(kind, key, value)
-            if value != parameters[key]:
+            default = parameters[key]
+            is_same = isinstance(value, list) and value and all(item == default for item in value)
+            if value != default and not is_same:
                 found[key] = value
         return found
 
     def _value(self, kind: str, key: str, value: Any) -> Any:
+        if key.endswith("activation"):
+            return self._activation(kind, value)
         if isinstance(value, Mapping) and "class_name" in value:
             if key.endswith("_initializer"):
                 return _initializer(value)
@@ -190,9 +232,19 @@ class _Reader:
                 # Keras has put the direction before the name already.
                 entry["name"] = entry["name"].removeprefix("forward_")
             return entry
-        if key == "activation" and value == "linear":
-            return None
-        return list(value) if isinstance(value, tuple) else value
+        return value
+
+    def _activation(self, kind: str, value: Any) -> Any:
+        """Return an activation's name, or that of none where it is a layer or a custom function."""
+        if isinstance(value, Mapping) and value["class_name"] == "PReLU":
+            raise FormatError(
+                f"{self.path}: a PReLU as an activation has weights of its own, which is not "
+                "supported; make it a layer"
+            )
+        none = "linear" if kind == "Activation" else None
+        if isinstance(value, Mapping) or (value not in ACTIVATIONS and value is not None):
+            return none
+        return none if value == "linear" else value
 
     def _unknown(self, kind: str, config: Config) -> str:
         name = config.get("name", "layer")
@@ -203,9 +255,19 @@ class _Reader:
         )
 
 
+def _kind(layer: Config) -> str:
+    return str(CLASS_NAMES.get(layer["class_name"], layer["class_name"]))
+
+
+def _is_kerass(layer: Config) -> bool:
+    """Tell whether a class is Keras's own, and none that someone registered by the same name."""
+    module = str(layer.get("module") or "keras").partition(".")[0]
+    return module == "keras" and layer.get("registered_name") in (None, layer["class_name"])
+
+
 def _initializer(value: Config) -> Any:
     name = str(value["class_name"])
-    snake = str(CLASS_NAMES.get(name, name))
+    snake = str(INITIALIZER_NAMES.get(name, name))
     parameters = (
         inspect.signature(INITIALIZERS[snake].function).parameters
         if (snake in INITIALIZERS)
@@ -241,60 +303,3 @@ def _sequential_shape(config: Config) -> Any:
         return _without_batch(first["config"])
     shape = config.get("build_input_shape")
     return None if shape is None else list(shape[1:])
-
-
-def _histories(layers: Any) -> Iterator[str]:
-    """Name the nodes of input or output layers, in whatever structure they stand."""
-    if isinstance(layers, Mapping):
-        for value in layers.values():
-            yield from _histories(value)
-    elif len(layers) == 3 and isinstance(layers[0], str) and isinstance(layers[1], int):
-        yield _label(layers[0], layers[1])
-    else:
-        for value in layers:
-            yield from _histories(value)
-
-
-def _label(name: str, node: int) -> str:
-    return name if node == 0 else f"{name}:{node}"
-
-
-def _parents(node: Config, kind: str) -> Iterator[str]:
-    """Name the nodes that a layer is called on, in the order of its arguments."""
-    kwargs = node["kwargs"]
-    if _CLASS_NAMES.get(kind, kind) in _ATTENTION:
-        order = ("query", "value", "key")
-        rest = [value for key, value in kwargs.items() if key not in order]
-        yield from _tensors([node["args"], [kwargs[key] for key in order if key in kwargs], rest])
-    else:
-        yield from _tensors([node["args"], list(kwargs.values())])
-
-
-def _tensors(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if value.get("class_name") == "__keras_tensor__":
-            name, node, _ = value["config"]["keras_history"]
-            yield _label(name, node)
-        else:
-            yield from _tensors(list(value.values()))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _sorted(pending: list[tuple[Entry, str]], ready: set[str]) -> list[Entry]:
-    """Put entries behind all that they are called on, and keep their order otherwise."""
-    entries: list[Entry] = []
-    while pending:
-        waiting = []
-        for entry, label in pending:
-            known = all(parent in ready for parent in entry["inputs"])
-            if known and entry.get("shared", label) in ready | {label}:
-                ready.add(label)
-                entries.append(entry)
-            else:
-                waiting.append((entry, label))
-        if len(waiting) == len(pending):
-            raise ValueError(f"the layer {waiting[0][1]}")
-        pending = waiting
-    return entries

@@ -9,16 +9,27 @@ import yaml
 
 from glorot_cli.spec.source import plain_scalar
 
+# What stands first in a spec, and in an entry.
+_TOP = (
+    "seed", "rng", "dialect", "dtype", "fans", "dims", "input_shape", "inputs", "outputs",
+    "initializers", "layers", "tensors",
+)  # fmt: skip
+_HEAD = ("type", "shared", "name", "shape", "axes")
+# YAML's own limit for a key that needs no mark is 1024.
+_LONGEST_KEY = 1000
+
 
 class _Dumper(yaml.SafeDumper):
     """Quote what YAML 1.2 would read as another type, and nothing more than that needs."""
 
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write out what stands twice: a spec has no anchors."""
+        return True
+
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    looks_like_text = text != "" and isinstance(plain_scalar(text), str)
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style=None if looks_like_text else '"'
-    )
+    is_plain = text != "" and text.isprintable() and isinstance(plain_scalar(text), str)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -27,7 +38,7 @@ _Dumper.add_representer(str, _represent_text)
 def spec_text(spec: Mapping[str, Any], comments: tuple[str, ...] = ()) -> str:
     """Write a spec as YAML, with comment lines at its head."""
     lines = [f"# {line}".rstrip() for line in comments]
-    for key, value in spec.items():
+    for key, value in _first(spec, _TOP):
         if key in ("layers", "tensors", "initializers") and value:
             lines += [f"{key}:", *_block(value, "  ")]
         else:
@@ -36,20 +47,24 @@ def spec_text(spec: Mapping[str, Any], comments: tuple[str, ...] = ()) -> str:
 
 
 def _block(value: Any, indent: str) -> Iterator[str]:
-    """Write the entries of a list or a mapping, one a line, and groups and models as blocks."""
+    """Write the entries of a list or a mapping one a line, and what holds entries as a block."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield f"{indent}{_flow(key)}: {_flow(item)}"
+            text = _flow(key)
+            if len(text) > _LONGEST_KEY:
+                yield f"{indent}? {text}"
+                text = ""
+            yield f"{indent}{text}: {_flow(_ordered(item))}"
         return
     for item in value:
-        nested = next((key for key in ("layers", "entries") if key in item), None)
+        nested = next((key for key in ("layers", "entries") if _is_nested(item, key)), None)
         if nested is None:
-            marks = list(_block(item, "")) if _is_tensors(item) else [_flow(item)]
+            marks = list(_block(item, "")) if _is_lines(item) else [_flow(_ordered(item))]
             yield f"{indent}- {marks[0]}"
             yield from (f"{indent}  {line}" for line in marks[1:])
             continue
         head = True
-        for key, part in item.items():
+        for key, part in _first(item, ("repeat", *_HEAD)):
             start = f"{indent}- " if head else f"{indent}  "
             head = False
             if key == nested:
@@ -59,8 +74,32 @@ def _block(value: Any, indent: str) -> Iterator[str]:
                 yield f"{start}{key}: {_flow(part)}"
 
 
-def _is_tensors(item: Mapping[str, Any]) -> bool:
-    return "type" not in item and "shared" not in item and len(item) > 1
+def _is_nested(item: Mapping[str, Any], key: str) -> bool:
+    """Tell whether a key of a group or a model holds its entries, and is no tensor's name."""
+    return ("repeat" in item or "type" in item) and bool(item.get(key))
+
+
+def _is_lines(item: Mapping[str, Any]) -> bool:
+    return bool(item) and "type" not in item and "shared" not in item
+
+
+def _first(mapping: Mapping[str, Any], keys: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Order the items of a mapping by what people look for first."""
+    rank = {key: index for index, key in enumerate(keys)}
+    return sorted(mapping.items(), key=lambda item: rank.get(item[0], len(rank)))
+
+
+def _ordered(value: Any) -> Any:
+    """Order the keys of layers, tensors and initializers; other mappings have an order already."""
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    is_entry = isinstance(value.get("shape"), list) or any(
+        isinstance(value.get(key), str) for key in ("type", "shared", "name")
+    )
+    items = _first(value, _HEAD) if is_entry else value.items()
+    return {key: item if key == "repeat" else _ordered(item) for key, item in items}
 
 
 def _flow(value: Any) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from glorot_cli.dtypes import INTEGERS, ITEM_SIZES
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats import hdf5, keras_archive, npy, safetensors, shards
+from glorot_cli.formats import hdf5, keras_archive, npy, safetensors
 from glorot_cli.formats.base import Extent, Kind
 from glorot_cli.plan import Plan
 
@@ -17,14 +16,17 @@ from glorot_cli.plan import Plan
 class Format(NamedTuple):
     """Describe a format: its name, and how a plan is laid out in it at a path.
 
-    `finish` completes what was filled, with a model's configuration where the user gave one.
+    Shards have no `lay_out`: each is a file of its own, written in its turn by `sharding`.
+    `finish` completes what was filled, with the text of a model's configuration where the user gave
+    one; `copies` says how often the bytes are on the disk at the same time.
     """
 
     name: str
     title: str
-    lay_out: Callable[..., list[Extent]]
-    finish: Callable[[Path, str | os.PathLike[str] | None], None] | None = None
+    lay_out: Callable[..., list[Extent]] | None
+    finish: Callable[[Path, bytes | None], None] | None = None
     kind: Kind = "file"
+    copies: int = 1
     holds_provenance: bool = True
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", *INTEGERS)
 
@@ -45,8 +47,10 @@ FORMATS: dict[str, Format] = {
     "keras-archive": Format(
         "keras-archive",
         ".keras, a model and its weights",
-        hdf5.lay_out_keras,
+        keras_archive.lay_out,
         keras_archive.finish,
+        kind="set",
+        copies=2,
         dtypes=_KERAS_DTYPES,
     ),
     "keras-shards": Format(
@@ -61,8 +65,7 @@ FORMATS: dict[str, Format] = {
     "shards": Format(
         "shards",
         "a folder of .safetensors shards",
-        shards.lay_out,
-        shards.finish,
+        None,
         kind="folder",
         dtypes=tuple(ITEM_SIZES),
     ),

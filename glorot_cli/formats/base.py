@@ -6,19 +6,24 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from glorot_cli.errors import FormatError
+from glorot_cli.errors import FormatError, shown
 
 MANIFEST = "manifest.json"
 INDEX = "model.safetensors.index.json"
 # What tells a folder of ours, which --force may replace, from any other.
 MARKS = (MANIFEST, INDEX, "model.safetensors")
 TEMPORARY = ".glorot-tmp"
+# The files of a folder of shards.
+_WRITTEN = re.compile(
+    r"model(-\d{5,}-of-\d{5,})?\.safetensors|model\.safetensors\.index\.json|config\.json"
+)
 
 
 Provenance = Mapping[str, Any]
@@ -98,6 +103,18 @@ def _check_folder(target: Path, *, force: bool) -> None:
             raise FormatError(f"{target} is not empty; replace it with --force")
         if not any((target / mark).is_file() for mark in MARKS):
             raise FormatError(f"{target} holds none of {', '.join(MARKS)}, so it is not replaced")
+        if not (target / MANIFEST).is_file():
+            _check_shards(target)
+
+
+def _check_shards(target: Path) -> None:
+    """Check that a folder of shards holds nothing else, such as others' tokenizers."""
+    for path in sorted(target.iterdir()):
+        if not _WRITTEN.fullmatch(path.name) or path.is_dir():
+            raise FormatError(
+                f"{target} holds {shown(path.name)}, which glorot does not write, "
+                "so it is not replaced"
+            )
 
 
 def _create(target: Path, *, folder: bool) -> tuple[Path, int]:
@@ -119,15 +136,38 @@ def _stem(target: Path) -> str:
     return f".{target.name[:40]}."
 
 
+def adopt_leavings(target: Path) -> None:
+    """Give a folder that a dead run left unfinished its name, so that it can be gone on with.
+
+    Raises:
+        FormatError: if it cannot be renamed.
+    """
+    if target.exists():
+        return
+    try:
+        for path in _leavings(target):
+            if path.is_dir():
+                path.rename(target)
+                return
+    except OSError as error:
+        raise FormatError(f"cannot write {target}: {error.strerror}") from None
+
+
 def _remove_leavings(target: Path) -> None:
-    for path in target.parent.iterdir():
+    for path in _leavings(target):
+        _remove(path)
+
+
+def _leavings(target: Path) -> Iterator[Path]:
+    """Find what dead runs left of a target; a live run's is locked."""
+    for path in list(target.parent.iterdir()):
         if not (path.name.startswith(_stem(target)) and path.name.endswith(TEMPORARY)):
             continue
         with contextlib.suppress(OSError):
             lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(path)
+                yield path
             finally:
                 os.close(lock)
 
@@ -154,12 +194,29 @@ def _flush_entry(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_set(temporary: Path, target: Path, *, force: bool) -> None:
+    """Check that the files of a set may take their places beside the target.
+
+    Raises:
+        FormatError: if one of them exists, and without `force`.
+    """
+    for name in sorted(file.name for file in temporary.iterdir()):
+        place = target.with_name(name)
+        if place.is_dir():
+            raise FormatError(f"cannot write {place}: it is a folder")
+        if place.exists() and not force:
+            raise FormatError(f"{place} exists; replace it with --force")
+
+
 def _scatter(temporary: Path, target: Path, *, force: bool) -> None:
-    """Move a folder's files beside the target; the index, which names the others, comes last."""
-    files = sorted(temporary.iterdir(), key=lambda file: file.name == target.name)
-    taken = [file.name for file in files if target.with_name(file.name).exists()]
-    if taken and not force:
-        raise FormatError(f"{target.with_name(taken[0])} exists; replace it with --force")
+    """Move a folder's files beside the target; the index, which names the others, comes last.
+
+    An older index goes first: what is interrupted here leaves no index of a mixture.
+    """
+    check_set(temporary, target, force=force)
+    files = sorted(temporary.iterdir(), key=lambda file: (file.name == target.name, file.name))
+    if len(files) > 1:
+        target.unlink(missing_ok=True)
     for file in files:
         file.replace(target.with_name(file.name))
     temporary.rmdir()

@@ -19,15 +19,12 @@ from glorot_cli.plan import Plan, PlannedTensor
 
 # A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
 LARGEST_ATTRIBUTE = 64512
+_PLACE = re.compile(r"(.+/)?vars/[0-9]+")
 
 
 def lay_out_keras(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Lay out `layers/<class>/vars/<i>`, which Keras 3 reads from `.weights.h5`."""
-    groups = []
-    for tensor in plan.tensors:
-        if tensor.group is None:
-            raise _raw(tensor)
-        groups.append(tensor.group)
+    groups = [_place(tensor) for tensor in plan.tensors]
     aliases = {i: t.also_group for i, t in enumerate(plan.tensors) if t.also_group is not None}
     return _write(plan, groups, provenance, path, aliases, {})
 
@@ -39,45 +36,58 @@ def lay_out_shards(
 
     A layer's variables stay together, as Keras reads them; `target` is the index's name.
     """
-    stem = target.removesuffix(".weights.json")
+    # As Keras derives it from the index's name.
+    stem = Path(target).stem.replace(".weights", "")
     layers: dict[str, list[int]] = {}
+    # What stands in two places keeps both together.
+    above = {
+        _group_of(_place(tensor)): _group_of(tensor.also_group)
+        for tensor in plan.tensors
+        if tensor.also_group is not None
+    }
     for index, tensor in enumerate(plan.tensors):
-        layers.setdefault(_layer_group(tensor), []).append(index)
-    shards: list[list[str]] = []
-    size = largest + 1
-    for group, indices in layers.items():
+        group = _group_of(_place(tensor))
+        while group in above:
+            group = above[group]
+        layers.setdefault(group, []).append(index)
+    shards: list[list[int]] = [[]]
+    size = 0
+    for indices in layers.values():
         nbytes = sum(plan.tensors[index].nbytes for index in indices)
-        if size + nbytes > largest:
+        if shards[-1] and size + nbytes > largest:
             shards.append([])
             size = 0
-        shards[-1].append(group)
+        shards[-1] += indices
         size += nbytes
     extents: list[Extent] = []
     weight_map: dict[str, str] = {}
-    for number, groups in enumerate(shards):
+    for number, chosen in enumerate(shards):
         file = path / f"{stem}_{number:05d}.weights.h5"
-        chosen = [index for group in groups for index in layers[group]]
         part = replace(plan, tensors=tuple(plan.tensors[index] for index in chosen))
         claim = {**provenance, "shard": [number + 1, len(shards)]}
         for extent in lay_out_keras(part, claim, file):
             extents.append(extent._replace(tensor=chosen[extent.tensor]))
-            group = part.tensors[extent.tensor].group or ""
-            weight_map[f"/{group.rpartition('/')[0]}"] = file.name
+        for tensor in part.tensors:
+            for place in filter(None, (_place(tensor), tensor.also_group)):
+                weight_map[f"/{_group_of(place)}"] = file.name
     total = sum(tensor.nbytes for tensor in plan.tensors)
     index_text = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
     (path / target).write_text(json.dumps(index_text, indent=2) + "\n", encoding="utf-8")
     return extents
 
 
-def _layer_group(tensor: PlannedTensor) -> str:
-    """Return the group of the layer that holds a variable, at whatever depth of models."""
-    if tensor.group is None:
-        raise _raw(tensor)
-    return tensor.group.rpartition("/vars/")[0]
+def _group_of(place: str) -> str:
+    """Return the group of the variables that a place is among."""
+    return place.rpartition("/")[0]
 
 
-def _raw(tensor: PlannedTensor) -> FormatError:
-    return FormatError(
+def _place(tensor: PlannedTensor) -> str:
+    """Return where Keras looks for a variable; a raw tensor's name may be such a place."""
+    if tensor.group is not None:
+        return tensor.group
+    if _PLACE.fullmatch(tensor.name):
+        return tensor.name
+    raise FormatError(
         f"Keras's .weights.h5 holds layers only, and {shown(tensor.name)} is a raw tensor; "
         "write .h5 or .safetensors instead"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,24 +23,68 @@ LARGEST_CHUNK = 256 << 20
 LARGEST_RATIO = 1032
 
 Array = np.ndarray[Any, np.dtype[Any]]
+# Where in a larger file an HDF5 file lies: its first byte and its length.
+Window = tuple[int, int]
 
 
-def read_headers(path: Path) -> StoredFile:
+def read_headers(path: Path, window: Window | None = None) -> StoredFile:
     """Read the names, shapes, dtypes and places of all datasets.
 
     Raises:
         FormatError: if the file is damaged, or holds what would lead to other files.
     """
-    import h5py
-
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with _opened(path, window) as file:
             root = file["/"].id
             layout = "keras" if root.links.exists(b"layers") else "h5"
-            tensors = [_stored(path, name, dataset) for name, dataset in _datasets(path, root)]
+            tensors = [
+                _stored(path, name, dataset, window) for name, dataset in _datasets(path, root)
+            ]
             return StoredFile(path, layout, _provenance(file), tensors)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: HDF5 cannot read it: {error}") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path, window: Window | None) -> Iterator[Any]:
+    import h5py
+
+    if window is None:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+        return
+    with path.open("rb") as raw, h5py.File(_Part(raw, *window), "r") as file:
+        yield file
+
+
+class _Part(io.RawIOBase):
+    """Be a part of a file, read-only."""
+
+    def __init__(self, raw: io.BufferedReader, start: int, size: int) -> None:
+        self._raw = raw
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)[: max(0, self._size - self._at)]
+        self._raw.seek(self._start + self._at)
+        count = self._raw.readinto(view)
+        self._at += count
+        return count
 
 
 def _provenance(file: Any) -> Any:
@@ -73,7 +119,7 @@ def _datasets(path: Path, root: Any) -> Iterator[tuple[str, Any]]:
                 stack.append((inner, h5py.h5o.open(item, link)))
 
 
-def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
+def _stored(path: Path, name: str, dataset: Any, window: Window | None) -> StoredTensor:
     import h5py
 
     creation = dataset.get_create_plist()
@@ -92,10 +138,12 @@ def _stored(path: Path, name: str, dataset: Any) -> StoredTensor:
     if not readable or (nbytes and offset is None):
         if nbytes > LARGEST_RATIO * max(stored, 1):
             raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
-        slabs = _Slabs(path, name)
+        slabs = _Slabs(path, name, window)
         offset = None
     elif nbytes != stored:
         raise FormatError(f"{path}: {shown(name)} declares {nbytes} bytes, {stored} are stored")
+    if offset is not None and window is not None:
+        offset += window[0]
     order = ">" if dtype.byteorder == ">" else "<"
     return StoredTensor(
         name, dataset.shape, _dtype_name(dataset), offset, nbytes, order, None, slabs
@@ -121,9 +169,10 @@ def _is_bfloat16(dataset: Any) -> bool:
 class _Slabs:
     """Read a chunked or compressed dataset in C order, in blocks that fit in memory."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, window: Window | None) -> None:
         self._path = path
         self._name = name
+        self._window = window
 
     def __call__(self) -> Iterator[Array]:
         """Yield flat arrays.
@@ -139,9 +188,7 @@ class _Slabs:
             ) from None
 
     def _blocks(self) -> Iterator[Array]:
-        import h5py
-
-        with h5py.File(self._path, "r", locking=False) as file:
+        with _opened(self._path, self._window) as file:
             dataset = file[self._name]
             if dataset.dtype.kind not in "biuf":
                 raise FormatError(

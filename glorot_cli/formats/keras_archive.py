@@ -3,50 +3,76 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats.base import TEMPORARY
+from glorot_cli.formats import hdf5, hdf5_walk
+from glorot_cli.formats.base import Extent, Provenance
+from glorot_cli.formats.stored import StoredFile
+from glorot_cli.plan import Plan
 
+WEIGHTS = "model.weights.h5"
 # The earliest date that zip knows: the same spec gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 # The version whose layout is written; Keras asks that there be one.
 KERAS_VERSION = "3.15.1"
+# The fixed part of what stands before a member's bytes; its last two fields are lengths.
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 
 
-def finish(path: Path, config: str | os.PathLike[str] | None) -> None:
-    """Turn a written .weights.h5 into a .keras archive of the same path.
+def lay_out(plan: Plan, provenance: Provenance, path: Path, target: str) -> list[Extent]:
+    """Lay out the weights in a folder, under the archive's name for now."""
+    return hdf5.lay_out_keras(plan, provenance, path / target)
 
-    Raises:
-        FormatError: if the configuration is not a Keras model's.
-    """
+
+def finish(path: Path, config: bytes | None) -> None:
+    """Turn the weights in a folder into an archive of the same name."""
     assert config is not None
-    text = Path(config).read_bytes()
-    try:
-        if "class_name" not in json.loads(text):
-            raise ValueError
-    except (ValueError, TypeError, RecursionError):
-        raise FormatError(f"{config}: expected the JSON of a Keras model") from None
+    (weights,) = path.iterdir()
     metadata = json.dumps({"keras_version": KERAS_VERSION, "date_saved": "1980-01-01@00:00:00"})
-    archive = path.with_name(path.name.removesuffix(TEMPORARY) + "-zip" + TEMPORARY)
-    try:
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
-            for name, content in (("metadata.json", metadata.encode()), ("config.json", text)):
-                zipped.writestr(_entry(name), content)
-            with path.open("rb") as weights:
-                entry = _entry("model.weights.h5")
-                entry.file_size = path.stat().st_size
-                with zipped.open(entry, "w", force_zip64=entry.file_size > 2**31) as out:
-                    shutil.copyfileobj(weights, out, 1 << 21)
-        archive.replace(path)
-    finally:
-        archive.unlink(missing_ok=True)
+    archive = path / "archive"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for name, content in (("metadata.json", metadata.encode()), ("config.json", config)):
+            zipped.writestr(_entry(name), content)
+        entry = _entry(WEIGHTS)
+        entry.file_size = weights.stat().st_size
+        with weights.open("rb") as source, zipped.open(entry, "w") as out:
+            shutil.copyfileobj(source, out, 1 << 21)
+    archive.replace(weights)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _DATE)
     entry.external_attr = 0o644 << 16
     return entry
+
+
+def read_headers(path: Path) -> StoredFile:
+    """Read the headers of the weights in an archive, which are stored as they are.
+
+    Raises:
+        FormatError: if there are none, or they are compressed or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(WEIGHTS)
+    except KeyError:
+        raise FormatError(f"{path}: expected a .keras archive with {WEIGHTS}") from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise FormatError(f"{path}: not a .keras archive: {error}") from None
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+        raise FormatError(f"{path}: expected {WEIGHTS} stored as it is, found it compressed")
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        raw = file.read(_LOCAL_HEADER.size)
+        size = file.seek(0, 2)
+    fields = _LOCAL_HEADER.unpack(raw) if len(raw) == _LOCAL_HEADER.size else (b"",)
+    if fields[0] != b"PK\x03\x04":
+        raise FormatError(f"{path}: {WEIGHTS} is not where the archive says")
+    start = member.header_offset + len(raw) + fields[-2] + fields[-1]
+    if start + member.file_size > size:
+        raise FormatError(f"{path}: {WEIGHTS} is longer than the archive")
+    return hdf5_walk.read_headers(path, (start, member.file_size))

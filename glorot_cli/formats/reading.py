@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import hdf5_walk, npy, safetensors, shards
+from glorot_cli.formats import hdf5_walk, keras_archive, npy, npz, safetensors, shards
 from glorot_cli.formats.base import MARKS
 from glorot_cli.formats.stored import StoredFile
 
@@ -24,6 +25,8 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
             return shards.read_folder(path) if is_checkpoint else npy.read_folder(path)
         if path.name.endswith(".index.json") and path.is_file():
             return shards.read_index(path)
+        if path.name.endswith(".weights.json") and path.is_file():
+            return shards.read_keras_index(path)
         if not path.is_file():
             problem = "it is not a regular file" if path.exists() else "there is no such file"
             raise FormatError(f"cannot read {path}: {problem}")
@@ -33,6 +36,10 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
             return hdf5_walk.read_headers(path)
         if magic[:6] == npy.MAGIC:
             return npy.read_headers(path)
+        if magic[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):
+            if npz.is_npz(path):
+                return npz.read_headers(path)
+            return keras_archive.read_headers(path)
         return safetensors.read_headers(path)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None

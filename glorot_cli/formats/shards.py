@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from glorot_cli.errors import FormatError, GlorotError, shown
-from glorot_cli.formats import safetensors
-from glorot_cli.formats.base import INDEX, Extent, Provenance, compact
+from glorot_cli.formats import hdf5_walk, safetensors
+from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
 
 LARGEST_INDEX = 256 << 20
+LARGEST_CONFIG = 256 << 20
 _UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
@@ -42,13 +42,14 @@ def parse_size(text: str) -> int:
 def split(tensors: Sequence[PlannedTensor], largest: int) -> list[list[int]]:
     """Part tensors, in their order, into shards of at most `largest` bytes.
 
-    A larger tensor gets a shard of its own. As `huggingface_hub` does it, but that there such a
-    tensor's shard comes before the one then open, which goes on after it.
+    There is at least one shard, and a larger tensor gets one of its own. `huggingface_hub` does the
+    same, but that there such a tensor's shard comes before the one then open, which goes on after
+    it.
     """
-    shards: list[list[int]] = []
-    size = largest + 1
+    shards: list[list[int]] = [[]]
+    size = 0
     for index, tensor in enumerate(tensors):
-        if size + tensor.nbytes > largest:
+        if shards[-1] and size + tensor.nbytes > largest:
             shards.append([])
             size = 0
         shards[-1].append(index)
@@ -59,29 +60,6 @@ def split(tensors: Sequence[PlannedTensor], largest: int) -> list[list[int]]:
 def shard_name(index: int, count: int) -> str:
     """Return the file name of a shard; the only one has no number."""
     return f"model-{index + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
-
-
-def lay_out(plan: Plan, provenance: Provenance, path: Path, largest: int) -> list[Extent]:
-    """Write the shards' headers, and the index where there are several, and place the tensors."""
-    shards = split(plan.tensors, largest)
-    extents: list[Extent] = []
-    for number, shard in enumerate(shards):
-        file = path / shard_name(number, len(shards))
-        file.touch()
-        metadata = {
-            "format": "pt",
-            "glorot": compact({**provenance, "shard": [number + 1, len(shards)]}),
-        }
-        extents += safetensors.lay_out_tensors(plan, shard, metadata, file)
-    if len(shards) > 1:
-        (path / INDEX).write_text(index_text(plan, shards), encoding="utf-8")
-    return extents
-
-
-def finish(path: Path, config: str | os.PathLike[str] | None) -> None:
-    """Put a copy of a model's configuration beside its shards."""
-    if config is not None:
-        shutil.copyfile(config, path / "config.json")
 
 
 def index_text(plan: Plan, shards: Sequence[Sequence[int]]) -> str:
@@ -103,30 +81,62 @@ def read_index(path: Path) -> StoredFile:
         FormatError: if the index is damaged, names a file outside its folder, or a shard lacks a
             tensor.
     """
-    if path.stat().st_size > LARGEST_INDEX:
-        raise FormatError(f"{path}: expected an index below {LARGEST_INDEX >> 20} MiB")
-    try:
-        weight_map = json.loads(path.read_bytes())["weight_map"]
-        names = {str(name): str(file) for name, file in weight_map.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise FormatError(f"{path}: expected an index with a weight_map") from None
-    root = path.parent.resolve()
     shards: dict[str, StoredFile] = {}
     held: dict[str, dict[str, StoredTensor]] = {}
     tensors = []
-    for name, file in names.items():
+    for name, files in _weight_map(path).items():
+        file = _name(path, files)
         if file not in shards:
-            shard = (root / file).resolve() if "\0" not in file else root
-            if shard.parent != root or not shard.is_file():
-                raise FormatError(f"{path}: expected a file beside it, found {shown(file)}")
-            shards[file] = safetensors.read_headers(shard)
+            shards[file] = safetensors.read_headers(path.parent / file)
             held[file] = shards[file].by_name()
         found = held[file].get(name)
         if found is None:
-            raise FormatError(f"{path}: {file} holds no tensor {shown(name)}")
+            raise FormatError(f"{path}: {shown(file)} holds no tensor {shown(name)}")
         tensors.append(found.placed(shards[file].path))
     provenance = next((shard.provenance for shard in shards.values()), None)
     return StoredFile(path.parent, "safetensors", provenance, tensors)
+
+
+def read_keras_index(path: Path) -> StoredFile:
+    """Read the headers of the .weights.h5 files that Keras's index names.
+
+    Raises:
+        FormatError: if the index is damaged, names a file outside its folder, or a file lacks a
+            group.
+    """
+    shards: dict[str, StoredFile] = {}
+    tensors: dict[str, StoredTensor] = {}
+    for group, files in _weight_map(path).items():
+        inner = group.strip("/") + "/"
+        # Keras parts a group's variables where they are too large for one file.
+        for each in files if isinstance(files, list) else [files]:
+            file = _name(path, each)
+            if file not in shards:
+                shards[file] = hdf5_walk.read_headers(path.parent / file)
+            found = [t for t in shards[file].tensors if t.name.startswith(inner)]
+            if not found:
+                raise FormatError(f"{path}: {shown(file)} holds no group {shown(group)}")
+            tensors.update((t.name, t.placed(shards[file].path)) for t in found)
+    provenance = next((shard.provenance for shard in shards.values()), None)
+    return StoredFile(path, "keras", provenance, list(tensors.values()))
+
+
+def _weight_map(path: Path) -> dict[str, Any]:
+    """Read what an index says of which file holds what."""
+    if path.stat().st_size > LARGEST_INDEX:
+        raise FormatError(f"{path}: expected an index below {LARGEST_INDEX >> 20} MiB")
+    try:
+        return dict(json.loads(path.read_bytes())["weight_map"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise FormatError(f"{path}: expected an index with a weight_map") from None
+
+
+def _name(index: Path, name: object) -> str:
+    """Check that a file is in an index's own folder; a link there is followed."""
+    is_name = isinstance(name, str) and "\0" not in name and Path(name).name == name
+    if is_name and (index.parent / str(name)).is_file():
+        return str(name)
+    raise FormatError(f"{index}: expected a file beside it, found {shown(name)}")
 
 
 def read_folder(path: Path) -> StoredFile:

@@ -26,12 +26,15 @@ from glorot_cli.arguments import (
 from glorot_cli.dialects import Dialect
 from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
+from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.spec.canonical import canonical
 from glorot_cli.spec.source import Source, parse
 
-Rng = Literal["aes-ctr"]
+Rng = Literal[
+    "aes-ctr", "keras-numpy", "keras-jax", "keras-torch", "keras-tensorflow", "torch", "jax"
+]
 
 
 class TensorEntry(Table):
@@ -54,6 +57,7 @@ class SpecTable(Table):
     seed: Seed | None = None
     dialect: Dialect = "keras"
     rng: Rng = "aes-ctr"
+    fma: bool | None = None
     dtype: DTypeName = "float32"
     fans: FanRule | None = None
     dims: dict[str, Any] = Field(default={})
@@ -94,17 +98,25 @@ class Spec:
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
         """Stamp out the raw tensors, in order."""
+        # An entry that uses no index is the same in all its repetitions; None marks one that does.
+        alike: dict[int, TensorEntry | None] = {}
         for stamped in stamp_tensors(self.table.tensors, self.dims):
-            names, path = stamped.names, stamped.path
-            yield (
-                stamped,
-                validated(TensorEntry, stamped.item, names, path, "a tensor", ("repeat",)),
-            )
+            key = id(stamped.source)
+            if key not in alike:
+                try:
+                    alike[key] = _tensor(stamped, self.dims)
+                except SpecError:
+                    alike[key] = None
+            yield stamped, alike[key] or _tensor(stamped, stamped.names)
 
     def canonical(self) -> dict[str, Any]:
         """Return the spec as plain data that JSON can hold without losing an order that matters."""
         assert isinstance(self.source.data, Mapping)
         return canonical(self.source.data, self.dims)
+
+
+def _tensor(stamped: Stamped, names: Names) -> TensorEntry:
+    return validated(TensorEntry, stamped.item, names, stamped.path, "a tensor", ("repeat",))
 
 
 def load_spec(

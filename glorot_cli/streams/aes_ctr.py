@@ -32,16 +32,15 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
-from glorot_cli.streams import quantile, whole
+from glorot_cli.streams import fixed, quantile, whole
+from glorot_cli.streams.request import Array
+from glorot_cli.streams.request import Draw as Draw
 
 NAME = "aes-ctr"
 VERSION = 1
 
 BLOCK_BYTES = 1 << 21
 _ZEROS = bytes(BLOCK_BYTES)
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Draw = Callable[[int, Array], None]
 
 
 def key_of(seed: int, name: str) -> bytes:
@@ -78,13 +77,12 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
     key = key_of(seed, name)
     match distribution:
         case Constant(value=value):
-            held = _held(value, dtype)
-            return lambda first, out: out.fill(held)
+            return fixed.constant(value, dtype)
         case Patched():
             inner = drawer(distribution.law, shape, seed, name, dtype)
-            return _patched(inner, distribution, _held(distribution.value, dtype))
+            return fixed.patched(inner, distribution, dtype)
         case Ones():
-            return _ones(distribution, _held(distribution.gain, dtype))
+            return fixed.ones(distribution, dtype)
         case Uniform(limit=float()) if dtype in ("float32", "float64"):
             return _symmetric(distribution.high, key, dtype)
         case Orthogonal() | Sparse():
@@ -126,32 +124,6 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     if not least <= most or (least == most == 0.0):
         raise ValueError(f"{dtype} has no values from {low!r} to {high!r}, or only 0")
     return max(least, -largest), min(most, largest)
-
-
-def _held(value: float, dtype: str) -> float:
-    if dtype in PRECISIONS and abs(value) > PRECISIONS[dtype].largest:
-        raise ValueError(f"{value!r} is beyond the largest {dtype}, {PRECISIONS[dtype].largest!r}")
-    return value
-
-
-def _patched(inner: Draw, law: Patched, value: float) -> Draw:
-    def draw(first: int, out: Array) -> None:
-        inner(first, out)
-        out[max(0, law.start - first) : max(0, law.stop - first)] = value
-
-    return draw
-
-
-def _ones(law: Ones, gain: float) -> Draw:
-    def draw(first: int, out: Array) -> None:
-        out.fill(0.0)
-        for group in range(law.groups):
-            start = law.start + group * law.stride
-            end = start + law.count * law.step
-            begin = start if first <= start else first + (start - first) % law.step
-            out[begin - first : max(0, end - first) : law.step] = gain
-
-    return draw
 
 
 def _symmetric(limit: float, key: bytes, dtype: str) -> Draw:

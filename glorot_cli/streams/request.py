@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from glorot_cli.distributions import (
     Constant,
@@ -20,7 +19,13 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.fans import Shape
 
-Array = np.ndarray[Any, np.dtype[Any]]
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+
+# A plan checks what its stream can draw, and needs no NumPy for that.
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Draw = Callable[[int, Array], None]
 
 FRAMEWORK_DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -84,3 +89,17 @@ def refusal(request: Request, stream: str, can: str) -> ValueError:
         f"the stream {stream} cannot draw {law_name(request.law)} values in {request.dtype}; "
         f"it draws {can}"
     )
+
+
+def lazily(make: Callable[[], Draw]) -> Draw:
+    """Return a drawer that is made when it first draws: a seeded generator is not cheap."""
+    made: list[Draw] = []
+    lock = threading.Lock()
+
+    def draw(first: int, out: Array) -> None:
+        with lock:
+            if not made:
+                made.append(make())
+        made[0](first, out)
+
+    return draw

@@ -28,3 +28,20 @@ def torch() -> Any:
     import torch
 
     return torch
+
+
+@pytest.fixture
+def undrawn(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Keras fill its weights with NaN at once, instead of compiling a draw for each shape."""
+    from keras.src.initializers import random_initializers
+
+    def filled(shape: tuple[int, ...], *args: object, dtype: str, **rest: object) -> Any:
+        return keras.ops.full(shape, float("nan"), dtype)
+
+    for law in ("uniform", "normal", "truncated_normal"):
+        monkeypatch.setattr(random_initializers.random, law, filled)
+    monkeypatch.setattr(
+        random_initializers.Orthogonal,
+        "__call__",
+        lambda self, shape, dtype: filled(shape, dtype=dtype),
+    )

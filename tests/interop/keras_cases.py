@@ -44,7 +44,7 @@ EINSUMS: list[tuple[str, list[Any], list[str], Shape]] = [
     ("abc,cd->abe", [[None, 4]], ["e"], (5, 3)),
     ("abc,acd->abd", [[None, 4]], ["d"], (5, 3)),
     # Keras turns the order of several axes around that the dots on the left stand for.
-    ("...x,xy->...y", [4, [None, 4], [4, 4]], ["y", "x"], (5, 3)),
+    ("...x,xy->...y", [4, [None, 4]], ["y", "x"], (5, 3)),
     ("...x,xy->...y", [4], ["y"], (None, 3)),
     ("...x,xy->...y", [4], ["y"], (3,)),
     ("...xy,yxz->...z", [6], ["z"], (5, 2, 3)),

@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.interop import keras_cases, random_models
 from tests.interop.cases import (
-    ACTIVATIONS,
     DATA_FORMATS,
     Arguments,
     Case,
@@ -122,14 +121,15 @@ def conv_lstm(rank: int) -> Generator:
 def bidirectional(random: Random) -> Case:
     kind = random.choice(["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "RNN", "Dense"])
     case = (TABLE if kind in TABLE else keras_cases.TABLE)[kind](random)
-    layer = {"type": kind, **case.arguments, **sometimes(random, name=["inner"])}
+    names = ["inner", "forward_own", "backward_own"]
+    layer = {"type": kind, **case.arguments, **sometimes(random, name=names)}
     layer.pop("go_backwards", None)
     arguments = sometimes(random, merge_mode=["concat", "sum", "ave", "mul", None, "max"])
-    if random.random() < 0.3 and kind != "ConvLSTM1D":
+    if random.random() < 0.3 and "units" in layer:
         behind = random.choice(["LSTM", "GRU"])
         arguments["backward_layer"] = {
             "type": behind,
-            "units": layer.get("units", 2),
+            "units": layer["units"],
             "go_backwards": random.random() < 0.9,
             "return_sequences": layer.get("return_sequences", False),
             "return_state": layer.get("return_state", False),
@@ -150,10 +150,8 @@ def _inner(random: Random) -> tuple[Arguments, Shape]:
 
 def time_distributed(random: Random) -> Case:
     if random.random() < 0.15:
-        case = TABLE["LSTM"](random)
-        layer: Arguments = {"type": "LSTM", **case.arguments}
-        layer.pop("return_state", None)
-        return Case({"layer": layer}, (2, *case.input_shape))
+        layer: Arguments = {"type": "GRU", **_gated(random, "GRU")}
+        return Case({"layer": layer}, (2, *features(random, 2, 2)))
     layer, x = _inner(random)
     return Case({"layer": layer}, x if random.random() < 0.05 else (random.choice([2, None]), *x))
 

@@ -102,7 +102,9 @@ Draw = Callable[[Random, Shape], Step]
 
 
 def _some(random: Random, **choices: Any) -> Entry:
-    return {name: random.choice(values) for name, values in choices.items() if random.random() < 0.4}
+    return {
+        name: random.choice(values) for name, values in choices.items() if random.random() < 0.4
+    }
 
 
 def _keeping(kind: str, needed: Entry | None = None, **choices: Any) -> Draw:
@@ -112,7 +114,9 @@ def _keeping(kind: str, needed: Entry | None = None, **choices: Any) -> Draw:
 
 def _dense(random: Random, x: Shape) -> Step:
     units = random.randint(1, 6)
-    arguments = _some(random, use_bias=[False], activation=["relu"], kernel_initializer=["he_normal"])
+    arguments = _some(
+        random, use_bias=[False], activation=["relu"], kernel_initializer=["he_normal"]
+    )
     return Step({"type": "Dense", "units": units, **arguments}, (*x[:-1], units))
 
 
@@ -228,10 +232,16 @@ def _layer(random: Random, x: Shape, depth: int, palettes: Mapping[int, list[Dra
 def _nested(random: Random, shapes: tuple[Shape, ...], depth: int) -> Step:
     inputs = {f"in{index}": shape for index, shape in enumerate(shapes)}
     layers, ends = _joined(random, inputs, depth + 1, most_outputs=1)
-    (name, output), = ends.items()
+    ((name, output),) = ends.items()
     # Each Sequential that Keras builds takes one of the names functional, functional_1, ...
-    entry = {"type": "Functional", "name": f"model_{random.randrange(10**9)}",
-             "layers": layers, "input_names": list(inputs), "outputs": [name], "shapes": [list(shape) for shape in shapes]}  # fmt: skip
+    entry = {
+        "type": "Functional",
+        "name": f"model_{random.randrange(10**9)}",
+        "layers": layers,
+        "input_names": list(inputs),
+        "outputs": [name],
+        "shapes": [list(shape) for shape in shapes],
+    }
     return Step(entry, output)
 
 
@@ -310,9 +320,9 @@ def _joined(
         else:
             total = sum(shapes[name][0] for name in flat)
             add(Step({"type": "Concatenate"}, (total,)), flat)
-    ends = {name: shapes[name] for name in sorted(open_ends)}
-    _forget_names(random, layers, ends)
-    return layers, ends
+    outputs = {name: shapes[name] for name in sorted(open_ends)}
+    _forget_names(random, layers, outputs)
+    return layers, outputs
 
 
 def _forget_names(random: Random, layers: list[Entry], ends: Mapping[str, Shape]) -> None:

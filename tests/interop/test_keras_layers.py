@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from random import Random
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from glorot_cli import Plan, PlannedTensor, SpecError, draw, load_spec, make_plan
+from glorot_cli import SpecError, load_spec, make_plan
 from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.keras.network import MODELS, Dialect
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import Here
-from glorot_cli.distributions import Normal, Orthogonal, Patched, TruncatedNormal, Uniform, is_random
 from tests.interop import keras_cases, keras_sequence_cases, keras_shape_cases, random_models
 from tests.interop.cases import Case, Shape
+from tests.interop.comparison import Draw, Layer, Tensor, planned, runs
 
 pytestmark = pytest.mark.interop
 
@@ -33,37 +32,6 @@ COMMON: dict[str, list[Any]] = {
 }
 # These are called on each of their inputs, all others on a list.
 ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
-
-
-class Draw(NamedTuple):
-    """Say what a random initialiser came to: its law, and the fans if it asked."""
-
-    law: str
-    first: float
-    second: float
-    fans: tuple[int, int] | None
-
-
-class Tensor(NamedTuple):
-    """Say what a layer declares of one weight; `values` are runs of equal numbers or draws."""
-
-    name: str
-    shape: Shape
-    dtype: str
-    trainable: bool
-    values: list[tuple[float | Draw, int]]
-
-
-class Layer(NamedTuple):
-    """Say all of a layer that glorot and Keras must agree on."""
-
-    tensors: list[Tensor]
-    output: Shape
-
-
-def runs(values: list[Any]) -> list[tuple[float | Draw, int]]:
-    """Count equal neighbours."""
-    return [(value, len(list(group))) for value, group in groupby(values)]
 
 
 @contextmanager
@@ -82,7 +50,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Draw]]:
 
     def recording(law: str) -> Any:
         def drawn(shape: Shape, *, dtype: str, seed: Any, **bounds: float) -> Any:
-            draws.append(Draw(law, *bounds.values(), fans.pop() if fans else None))
+            first, second = bounds.values()
+            draws.append(Draw(law, first, second, fans.pop() if fans else None))
             return ops.full(shape, -1.0 - len(draws), dtype)
 
         return drawn
@@ -154,35 +123,7 @@ def by_glorot(kind: str, case: Case) -> Layer | SpecError:
     except SpecError as error:
         return error
     built = Dialect().layer(Here(entry, (), {})).build(*case.shapes)
-    tensors = [Tensor(t.name, t.shape, t.dtype, t.trainable, _planned(plan, t)) for t in plan.tensors]
-    return Layer(tensors, tuple(built.output))
-
-
-def _planned(plan: Plan, tensor: PlannedTensor) -> list[tuple[float | Draw, int]]:
-    law = tensor.distribution
-    if not is_random(law):
-        return runs(draw(plan, tensor.name).astype(float).ravel().tolist())
-    values: list[Any] = [_draw(law, tensor)] * tensor.parameters
-    if isinstance(law, Patched):
-        values[law.start : law.stop] = [law.value] * (law.stop - law.start)
-    return runs(values)
-
-
-def _draw(law: Any, tensor: PlannedTensor) -> Draw:
-    by_fans = ("glorot", "he_", "lecun", "variance")
-    fans = tensor.fans if tensor.initializer.startswith(by_fans) else None
-    match law:
-        case Patched(law=inner):
-            return _draw(inner, tensor)
-        case Uniform(low=low, high=high):
-            return Draw("uniform", low, high, fans)
-        case Normal(centre=centre, stddev=stddev):
-            return Draw("normal", centre, stddev, fans)
-        case TruncatedNormal(centre=centre, stddev=stddev):
-            return Draw("truncated_normal", centre, stddev, fans)
-        case Orthogonal(gain=gain):
-            return Draw("orthogonal", gain, 0.0, None)
-    raise AssertionError(law)
+    return Layer(planned(plan), tuple(built.output))
 
 
 def draw_case(kind: str, index: int) -> Case:
@@ -230,7 +171,7 @@ def comparable(kind: str, case: Case, layer: Layer) -> Layer:
 
     def named(name: str) -> str:
         parts = name.split("/")
-        return "/".join(p for p in parts if re.sub(r"_\d+$", "", p) not in models)
+        return "/".join(p for p in parts if not {p, re.sub(r"_\d+$", "", p)} & models)
 
     tensors = [tensor._replace(name=named(tensor.name)) for tensor in layer.tensors]
     return layer._replace(tensors=sorted(tensors, key=lambda tensor: tensor.name))

@@ -31,6 +31,7 @@ def named_weights(layers: list[Any], prefix: str = "") -> Iterator[tuple[str, An
             yield name + rest, weight
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("seed", range(MODELS))
 def test_random_model_takes_all_weights(seed: int, keras: Any, tmp_path: Path) -> None:
     spec = random_models.plain(random_models.random_spec(seed))

@@ -51,9 +51,7 @@ def Concatenate(xs: tuple[Dims, ...], *, axis: int = -1) -> Built:
         if not same:
             raise LayerError(f"shapes {', '.join(map(shown, xs))} differ beside axis {axis}")
     sizes = [] if batch else [x[index] for x in xs]
-    rest = [
-        next((x[place] for x in xs if x[place] is not None), None) for place in range(len(first))
-    ]
+    rest = list(first)
     if not batch:
         rest[index] = None if None in sizes else sum(size for size in sizes if size is not None)
     return Built(tuple(rest), [])

@@ -21,6 +21,6 @@ def Functional(
 ) -> Built:
     """Apply layers joined by their `inputs`; `input_names` are what they call the model's own."""
     if len(input_names) != len(xs):
-        raise LayerError(f"expected {len(input_names)} inputs, found {len(xs)}")
+        raise LayerError(f"expected the inputs {', '.join(input_names)}, found {len(xs)}")
     built: Built = layers.join(dict(zip(input_names, xs, strict=True)), outputs or ())
     return built

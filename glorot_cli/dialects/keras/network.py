@@ -149,7 +149,7 @@ class Steps:
                     f"no layer is named {shown(end)}; {suggestion(end, nodes)}",
                     (*self.path, "outputs"),
                 )
-        weights = _stored(built, _order(nodes, ends))
+        weights = _stored(built, layer_order(nodes, ends))
         if self.path and len(ends) != 1:
             raise SpecError(f"expected a model of one output, found {len(ends)}", self.path)
         return Built(nodes[ends[0]].output, weights)
@@ -175,8 +175,9 @@ class Steps:
         said = layer.entry.inputs if shared is None else shared.inputs
         parents = _parents(said, nodes, last, layer, place)
         shapes = [nodes[parent].output for parent in parents]
-        if shared is None and layer.entry.input_shape is not None:
-            shapes = [layer.entry.input_shape]
+        if layer.entry.input_shape is not None:
+            # What else goes in, such as a mask, has no shape that matters.
+            shapes = shapes[:1] if shared is not None else [layer.entry.input_shape]
         if not shapes:
             raise SpecError(
                 "the first layer needs an input shape: give the spec input_shape: [...]",
@@ -252,7 +253,7 @@ def _stored(built: Mapping[str, tuple[Layer, list[Weight]]], order: Sequence[str
     return weights
 
 
-def _order(nodes: Mapping[str, Node], outputs: Sequence[str]) -> list[str]:
+def layer_order(nodes: Mapping[str, Node], outputs: Sequence[str]) -> list[str]:
     """Order layers as `model.layers`: by their distance from the outputs, then as first met.
 
     A layer's depth is the longest way from any call of it to an output; layers of one depth stand

@@ -43,12 +43,15 @@ def Bidirectional(
     if merge_mode == "concat":
         size = output[-1]
         output = (*output[:-1], None if size is None else 2 * size)
-    name = f"backward_{layer.name}" if backward_layer is None else backward_layer.name
+    ahead = f"forward_{layer.name.removeprefix('forward_')}"
+    back = behind.name
+    if backward_layer is None:
+        back = f"backward_{layer.name.removeprefix('backward_')}"
     return Built(
         output,
         [
-            *within(forward, f"forward_{layer.name}", "forward_layer"),
-            *within(backward, name, "backward_layer"),
+            *within(forward, ahead, "forward_layer"),
+            *within(backward, back, "backward_layer"),
         ],
     )
 

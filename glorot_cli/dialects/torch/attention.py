@@ -88,6 +88,38 @@ def TransformerDecoderLayer(
     return _transformer(x, attentions, d_model, nhead, dim_feedforward, bias)
 
 
+def Transformer(
+    x: Flow,
+    *,
+    d_model: Size = 512,
+    nhead: Size = 8,
+    num_encoder_layers: Size = 6,
+    num_decoder_layers: Size = 6,
+    dim_feedforward: Size = 2048,
+    dropout: Number = 0.1,
+    activation: ActivationName = "relu",
+    layer_norm_eps: Number = 1e-05,
+    batch_first: bool = False,
+    norm_first: bool = False,
+    bias: bool = True,
+) -> Built:
+    """Stack encoder layers, then decoder layers; all matrices are drawn by xavier_uniform."""
+    stacks = {
+        "encoder": (num_encoder_layers, ("self_attn",)),
+        "decoder": (num_decoder_layers, ("self_attn", "multihead_attn")),
+    }
+    norm = LayerNorm(None, normalized_shape=d_model, bias=bias).weights
+    weights: list[Weight] = []
+    for stack, (count, attentions) in stacks.items():
+        layer = _transformer(x, attentions, d_model, nhead, dim_feedforward, bias).weights
+        parts = {f"layers.{index}": layer for index in range(count)} | {"norm": norm}
+        weights += [
+            replace(w, name=f"{stack}.{part}.{w.name}") for part, own in parts.items() for w in own
+        ]
+    law = default("xavier_uniform")
+    return Built(x, [replace(w, initializer=law) if len(w.shape) > 1 else w for w in weights])
+
+
 def _transformer(
     x: Flow, attentions: tuple[str, ...], d: int, heads: int, hidden: int, bias: bool
 ) -> Built:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from glorot_cli.dialects.layer import Built, Flow, InnerNetwork
+from dataclasses import replace
+
+from glorot_cli.arguments import Size
+from glorot_cli.dialects.layer import Built, Flow, InnerLayer, InnerNetwork, Layer, Weight
 
 
 def Sequential(x: Flow, *, layers: InnerNetwork) -> Built:
@@ -21,3 +24,35 @@ def Module(x: Flow, *, layers: InnerNetwork) -> Built:
     """Hold named modules, as the attributes of a class do; shapes do not flow through."""
     built: Built = layers.gather(named=True)
     return built
+
+
+def TransformerEncoder(
+    x: Flow,
+    *,
+    encoder_layer: InnerLayer,
+    num_layers: Size,
+    norm: InnerLayer | None = None,
+    enable_nested_tensor: bool = True,
+    mask_check: bool = True,
+) -> Built:
+    """Repeat a layer; unlike torch's copies, each has weights of its own."""
+    return stack(x, encoder_layer, num_layers, norm)
+
+
+def TransformerDecoder(
+    x: Flow, *, decoder_layer: InnerLayer, num_layers: Size, norm: InnerLayer | None = None
+) -> Built:
+    """Repeat a layer; unlike torch's copies, each has weights of its own."""
+    return stack(x, decoder_layer, num_layers, norm)
+
+
+def stack(x: Flow, layer: Layer, count: int, norm: Layer | None) -> Built:
+    """Give `count` layers and a normalisation the names that they have in a stack."""
+    weights: list[Weight] = []
+    for index in range(count):
+        x, own = layer.build(x)
+        weights += [replace(w, name=f"layers.{index}.{w.name}") for w in own]
+    if norm is not None:
+        x, own = norm.build(x)
+        weights += [replace(w, name=f"norm.{w.name}") for w in own]
+    return Built(x, weights)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from glorot_cli.arguments import Margins, Size, Sizes
+from glorot_cli.arguments import Margins, Number, Size, Sizes
 from glorot_cli.dialects.layer import Built, Flow, LayerError, Weight
-from glorot_cli.dialects.spatial import spread
+from glorot_cli.dialects.spatial import spread, whole_margins
 from glorot_cli.dialects.torch.linear import expect, kaiming, within_one_over_root
 from glorot_cli.errors import shown
 
@@ -85,7 +85,12 @@ def transposed_convolution(rank: int) -> Callable[..., Built]:
         if space is None:
             return Built(None, weights)
         steps, rates = spread(stride, rank, "stride"), spread(dilation, rank, "dilation")
-        extra, margin = _whole(output_padding, rank), _whole(padding, rank)
+        extra = whole_margins(output_padding, rank, "output_padding")
+        margin = whole_margins(padding, rank, "padding")
+        if any(e >= max(s, r) for e, s, r in zip(extra, steps, rates, strict=True)):
+            raise LayerError(
+                f"expected less than stride or dilation, found {shown(extra)}", "output_padding"
+            )
         outputs = [
             None if n is None else (n - 1) * s - 2 * p + r * (k - 1) + e + 1
             for n, k, s, r, p, e in zip(space, size, steps, rates, margin, extra, strict=True)
@@ -132,6 +137,23 @@ def average_pooling(rank: int) -> Callable[..., Built]:
     return AvgPool
 
 
+def power_pooling(rank: int) -> Callable[..., Built]:
+    """Make the mean of powers over windows of `rank` spatial axes."""
+
+    def LPPool(
+        x: Flow,
+        *,
+        norm_type: Number,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        ceil_mode: bool = False,
+    ) -> Built:
+        """Keep the norm of each window."""
+        return _pooled(x, rank, kernel_size, stride, 0, 1, ceil_mode)
+
+    return LPPool
+
+
 def adaptive_pooling(rank: int) -> Callable[..., Built]:
     """Make the pooling of `rank` spatial axes to a fixed size."""
 
@@ -161,13 +183,6 @@ def _space(x: Flow, rank: int, channels: int | None) -> tuple[int | None, ...] |
     return x[1:]
 
 
-def _whole(margin: Margins, rank: int) -> tuple[int, ...]:
-    sizes = (margin,) * rank if isinstance(margin, int) else margin
-    if len(sizes) != rank or not all(isinstance(size, int) for size in sizes):
-        raise LayerError(f"expected one size or {rank}, found {shown(margin)}", "padding")
-    return tuple(size for size in sizes if isinstance(size, int))
-
-
 def _slide(
     space: tuple[int | None, ...],
     size: tuple[int, ...],
@@ -180,14 +195,16 @@ def _slide(
     rank = len(space)
     steps, rates = spread(stride, rank, "stride"), spread(dilation, rank, "dilation")
     outputs: list[int | None] = []
-    for n, k, s, r, p in zip(space, size, steps, rates, _whole(padding, rank), strict=True):
+    for n, k, s, r, p in zip(
+        space, size, steps, rates, whole_margins(padding, rank, "padding"), strict=True
+    ):
         if n is None:
             outputs.append(None)
             continue
         free = n + 2 * p - (r * (k - 1) + 1)
-        if free < 0:
-            raise LayerError(f"a window of {shown(size)} is larger than the input's {shown(space)}")
         count = -(-free // s) + 1 if ceil_mode else free // s + 1
+        if count < 1:
+            raise LayerError(f"a window of {shown(size)} is larger than the input's {shown(space)}")
         # The last window must start inside the input or its left margin.
         if ceil_mode and (count - 1) * s >= n + p:
             count -= 1
@@ -209,4 +226,7 @@ def _pooled(
     if space is None or x is None:
         return Built(None, [])
     steps = size if stride is None else stride
+    for k, p in zip(size, whole_margins(padding, rank, "padding"), strict=True):
+        if p > k // 2:
+            raise LayerError(f"expected at most half of the window {shown(size)}", "padding")
     return Built((x[0], *_slide(space, size, steps, padding, dilation, ceil_mode=ceil_mode)), [])

@@ -46,6 +46,7 @@ def Bilinear(
     x: Flow, *, in1_features: Size, in2_features: Size, out_features: Size, bias: bool = True
 ) -> Built:
     """Multiply two inputs by a weight (out, in1, in2)."""
+    expect(x, -1, in1_features, "in1_features")
     law = within_one_over_root(in1_features)
     shape = (out_features, in1_features, in2_features)
     weights = [Weight("weight", shape, "OII", law)]

@@ -62,9 +62,11 @@ class Dialect:
                 at_key=True,
             )
         if entry.type not in LAYERS:
+            hint = suggestion(entry.type, LAYERS)
+            if hint.startswith("known"):
+                hint = "if it has weights, write them under tensors, with their axes"
             raise SpecError(
-                f"unknown module type {shown(entry.type)}; {suggestion(entry.type, LAYERS)}",
-                (*place.path, "type"),
+                f"unknown module type {shown(entry.type)}; {hint}", (*place.path, "type")
             )
         function = LAYERS[entry.type]
         arguments = bind_layer(function, entry, place, self, KEYS)

@@ -23,7 +23,7 @@ def batch_normalization(rank: int, *, instance: bool = False) -> Callable[..., B
         track_running_stats: bool = not instance,
     ) -> Built:
         """Normalise each channel."""
-        if x is not None:
+        if x is not None and (affine or track_running_stats):
             expect(x, -len(x), num_features, "num_features")
         shape = (num_features,)
         weights = []
@@ -87,6 +87,8 @@ def GroupNorm(
     """Normalise groups of channels."""
     if num_channels % num_groups:
         raise LayerError(f"{num_groups} groups do not divide {num_channels}", "num_groups")
+    if x is not None and (affine or (x[0] or 0) % num_groups):
+        expect(x, -len(x), num_channels, "num_channels")
     weights = []
     if affine:
         weights.append(Weight("weight", (num_channels,), None, default("ones")))
@@ -97,6 +99,8 @@ def GroupNorm(
 
 def PReLU(x: Flow, *, num_parameters: Size = 1, init: Number = 0.25) -> Built:
     """Scale what is below 0 by a learned slope."""
+    if x is not None and num_parameters > 1:
+        expect(x, -len(x), num_parameters, "num_parameters")
     law = default("constant", value=init)
     return Built(x, [Weight("weight", (num_parameters,), None, law)])
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 from glorot_cli.arguments import Axes, Margins, Number, Size, Sizes
 from glorot_cli.dialects.layer import Built, Flow, LayerError
-from glorot_cli.dialects.spatial import spread
+from glorot_cli.dialects.spatial import spread, whole_margins
 from glorot_cli.errors import shown
+
+# The default of an argument that has none.
+NEEDED = inspect.Parameter.empty
 
 
 def Elementwise(x: Flow, *, inplace: bool = False) -> Built:
@@ -19,7 +23,6 @@ def Elementwise(x: Flow, *, inplace: bool = False) -> Built:
 
 def with_arguments(**defaults: tuple[Any, Any]) -> Callable[..., Built]:
     """Make the module that keeps shapes and takes these arguments: name -> (type, default)."""
-    import inspect
 
     def Module(x: Flow, **arguments: object) -> Built:
         """Apply a function to each element."""
@@ -33,6 +36,17 @@ def with_arguments(**defaults: tuple[Any, Any]) -> Callable[..., Built]:
     Module.__signature__ = inspect.Signature([x, *keys])  # type: ignore[attr-defined]
     Module.__annotations__ = {name: kind for name, (kind, _) in defaults.items()}
     return Module
+
+
+def Hardtanh(
+    x: Flow, *, min_val: Number = -1.0, max_val: Number = 1.0, inplace: bool = False
+) -> Built:
+    """Cut off at both ends."""
+    if min_val >= max_val:
+        raise LayerError(
+            f"expected min_val below max_val, found {min_val} and {max_val}", "min_val"
+        )
+    return Built(x, [])
 
 
 def Identity(x: Flow) -> Built:
@@ -96,25 +110,38 @@ def Upsample(
     return Built((x[0], *grown), [])
 
 
-def zero_pad(rank: int) -> Callable[..., Built]:
+def Upsampling2d(x: Flow, *, size: Sizes | None = None, scale_factor: Sizes | None = None) -> Built:
+    """Enlarge both axes of an image."""
+    return Upsample(x, size=size, scale_factor=scale_factor)
+
+
+def padding(rank: int) -> Callable[..., Built]:
     """Make the padding of `rank` spatial axes; pairs go from the last axis to the first."""
 
-    def ZeroPad(x: Flow, *, padding: Margins) -> Built:
-        """Add zeros before and after."""
-        sides = (padding,) * (2 * rank) if isinstance(padding, int) else padding
-        if len(sides) != 2 * rank or not all(isinstance(side, int) for side in sides):
-            raise LayerError(f"expected one size or {2 * rank}, found {shown(padding)}", "padding")
-        if x is None:
-            return Built(None, [])
-        pairs = [sides[index : index + 2] for index in range(0, 2 * rank, 2)][::-1]
-        space = x[-rank:]
-        padded = [
-            None if n is None else n + sum(side for side in pair if isinstance(side, int))
-            for n, pair in zip(space, pairs, strict=True)
-        ]
-        return Built((*x[:-rank], *padded), [])
+    def Pad(x: Flow, *, padding: Margins) -> Built:
+        """Add elements before and after."""
+        return _padded(x, rank, padding)
 
-    return ZeroPad
+    return Pad
+
+
+def constant_padding(rank: int) -> Callable[..., Built]:
+    """Make the padding of `rank` spatial axes with a value."""
+
+    def ConstantPad(x: Flow, *, padding: Margins, value: Number) -> Built:
+        """Add a value before and after."""
+        return _padded(x, rank, padding)
+
+    return ConstantPad
+
+
+def _padded(x: Flow, rank: int, padding: Margins) -> Built:
+    sides = whole_margins(padding, 2 * rank, "padding")
+    if x is None:
+        return Built(None, [])
+    sums = [first + second for first, second in zip(sides[::2], sides[1::2], strict=True)][::-1]
+    grown = (None if n is None else n + more for n, more in zip(x[-rank:], sums, strict=True))
+    return Built((*x[:-rank], *grown), [])
 
 
 def PixelShuffle(x: Flow, *, upscale_factor: Size) -> Built:
@@ -126,3 +153,31 @@ def PixelShuffle(x: Flow, *, upscale_factor: Size) -> Built:
         raise LayerError(f"expected channels that {square} divides, found {shown(x)}")
     space = (None if n is None else n * upscale_factor for n in x[1:])
     return Built((x[0] // square, *space), [])
+
+
+def PixelUnshuffle(x: Flow, *, downscale_factor: Size) -> Built:
+    """Turn space into channels."""
+    if x is None:
+        return Built(None, [])
+    if len(x) != 3 or any(n is not None and n % downscale_factor for n in x[1:]):
+        raise LayerError(f"expected space that {downscale_factor} divides, found {shown(x)}")
+    space = (None if n is None else n // downscale_factor for n in x[1:])
+    return Built((None if x[0] is None else x[0] * downscale_factor**2, *space), [])
+
+
+def ChannelShuffle(x: Flow, *, groups: Size) -> Built:
+    """Change the order of channels."""
+    if x is not None and x[0] is not None and x[0] % groups:
+        raise LayerError(f"{groups} groups do not divide {x[0]} channels", "groups")
+    return Built(x, [])
+
+
+def GLU(x: Flow, *, dim: int = -1) -> Built:
+    """Gate one half of an axis by the other."""
+    if x is None:
+        return Built(None, [])
+    index = dim - 1 if dim > 0 else len(x) + dim
+    size = x[index] if 0 <= index < len(x) else 1
+    if size is not None and size % 2:
+        raise LayerError(f"expected an axis of even size in {shown(x)}, found {dim}", "dim")
+    return Built((*x[:index], None if size is None else size // 2, *x[index + 1 :]), [])

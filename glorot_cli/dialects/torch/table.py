@@ -7,8 +7,9 @@ weights out) and give it a line here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
-from glorot_cli.arguments import Number
+from glorot_cli.arguments import Number, Size
 from glorot_cli.dialects.layer import Built
 from glorot_cli.dialects.torch import (
     attention,
@@ -19,6 +20,7 @@ from glorot_cli.dialects.torch import (
     recurrent,
     shaping,
 )
+from glorot_cli.dialects.torch.shaping import NEEDED
 
 LAYERS: dict[str, Callable[..., Built]] = {
     "AdaptiveAvgPool1d": convolution.adaptive_pooling(1),
@@ -35,6 +37,14 @@ LAYERS: dict[str, Callable[..., Built]] = {
     "BatchNorm2d": normalization.batch_normalization(2),
     "BatchNorm3d": normalization.batch_normalization(3),
     "Bilinear": linear.Bilinear,
+    "CELU": shaping.with_arguments(alpha=(Number, 1.0), inplace=(bool, False)),
+    "ChannelShuffle": shaping.ChannelShuffle,
+    "CircularPad1d": shaping.padding(1),
+    "CircularPad2d": shaping.padding(2),
+    "CircularPad3d": shaping.padding(3),
+    "ConstantPad1d": shaping.constant_padding(1),
+    "ConstantPad2d": shaping.constant_padding(2),
+    "ConstantPad3d": shaping.constant_padding(3),
     "Conv1d": convolution.convolution(1),
     "Conv2d": convolution.convolution(2),
     "Conv3d": convolution.convolution(3),
@@ -48,22 +58,33 @@ LAYERS: dict[str, Callable[..., Built]] = {
     "ELU": shaping.with_arguments(alpha=(Number, 1.0), inplace=(bool, False)),
     "Embedding": linear.Embedding,
     "EmbeddingBag": linear.EmbeddingBag,
+    "FeatureAlphaDropout": shaping.Dropout,
     "Flatten": shaping.Flatten,
-    "GELU": shaping.with_arguments(approximate=(str, "none")),
+    "GELU": shaping.with_arguments(approximate=(Literal["none", "tanh"], "none")),
+    "GLU": shaping.GLU,
     "GRU": recurrent.GRU,
     "GRUCell": recurrent.cell(3),
     "GroupNorm": normalization.GroupNorm,
+    "Hardshrink": shaping.with_arguments(lambd=(Number, 0.5)),
     "Hardsigmoid": shaping.Elementwise,
     "Hardswish": shaping.Elementwise,
+    "Hardtanh": shaping.Hardtanh,
     "Identity": shaping.Identity,
     "InstanceNorm1d": normalization.batch_normalization(1, instance=True),
     "InstanceNorm2d": normalization.batch_normalization(2, instance=True),
     "InstanceNorm3d": normalization.batch_normalization(3, instance=True),
+    "LPPool1d": convolution.power_pooling(1),
+    "LPPool2d": convolution.power_pooling(2),
+    "LPPool3d": convolution.power_pooling(3),
     "LSTM": recurrent.LSTM,
     "LSTMCell": recurrent.cell(4),
     "LayerNorm": normalization.LayerNorm,
     "LeakyReLU": shaping.with_arguments(negative_slope=(Number, 0.01), inplace=(bool, False)),
     "Linear": linear.Linear,
+    "LocalResponseNorm": shaping.with_arguments(
+        size=(Size, NEEDED), alpha=(Number, 1e-4), beta=(Number, 0.75), k=(Number, 1.0)
+    ),
+    "LogSigmoid": shaping.Identity,
     "LogSoftmax": shaping.with_arguments(dim=(int, -1)),
     "MaxPool1d": convolution.max_pooling(1),
     "MaxPool2d": convolution.max_pooling(2),
@@ -75,23 +96,47 @@ LAYERS: dict[str, Callable[..., Built]] = {
     "MultiheadAttention": attention.MultiheadAttention,
     "PReLU": normalization.PReLU,
     "PixelShuffle": shaping.PixelShuffle,
+    "PixelUnshuffle": shaping.PixelUnshuffle,
     "RMSNorm": normalization.RMSNorm,
     "RNN": recurrent.RNN,
     "RNNCell": recurrent.cell(1),
+    "RReLU": shaping.with_arguments(
+        lower=(Number, 1 / 8), upper=(Number, 1 / 3), inplace=(bool, False)
+    ),
     "ReLU": shaping.Elementwise,
     "ReLU6": shaping.Elementwise,
+    "ReflectionPad1d": shaping.padding(1),
+    "ReflectionPad2d": shaping.padding(2),
+    "ReflectionPad3d": shaping.padding(3),
+    "ReplicationPad1d": shaping.padding(1),
+    "ReplicationPad2d": shaping.padding(2),
+    "ReplicationPad3d": shaping.padding(3),
     "SELU": shaping.Elementwise,
     "Sequential": containers.Sequential,
     "SiLU": shaping.Elementwise,
     "Sigmoid": shaping.Identity,
     "Softmax": shaping.with_arguments(dim=(int, -1)),
+    "Softmax2d": shaping.Identity,
+    "Softmin": shaping.with_arguments(dim=(int, -1)),
     "Softplus": shaping.with_arguments(beta=(Number, 1.0), threshold=(Number, 20.0)),
+    "Softshrink": shaping.with_arguments(lambd=(Number, 0.5)),
+    "Softsign": shaping.Identity,
+    "SyncBatchNorm": normalization.batch_normalization(2),
     "Tanh": shaping.Identity,
+    "Tanhshrink": shaping.Identity,
+    "Threshold": shaping.with_arguments(
+        threshold=(Number, NEEDED), value=(Number, NEEDED), inplace=(bool, False)
+    ),
+    "Transformer": attention.Transformer,
+    "TransformerDecoder": containers.TransformerDecoder,
     "TransformerDecoderLayer": attention.TransformerDecoderLayer,
+    "TransformerEncoder": containers.TransformerEncoder,
     "TransformerEncoderLayer": attention.TransformerEncoderLayer,
     "Unflatten": shaping.Unflatten,
     "Upsample": shaping.Upsample,
-    "ZeroPad1d": shaping.zero_pad(1),
-    "ZeroPad2d": shaping.zero_pad(2),
-    "ZeroPad3d": shaping.zero_pad(3),
+    "UpsamplingBilinear2d": shaping.Upsampling2d,
+    "UpsamplingNearest2d": shaping.Upsampling2d,
+    "ZeroPad1d": shaping.padding(1),
+    "ZeroPad2d": shaping.padding(2),
+    "ZeroPad3d": shaping.padding(3),
 }

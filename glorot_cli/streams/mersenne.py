@@ -1,0 +1,45 @@
+"""MT19937 as torch uses it: 32-bit words in order, from a seed's low 32 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.streams.in_order import InOrder
+from glorot_cli.streams.request import Array
+from glorot_cli.streams.scratch import scratch
+
+CHUNK = 1 << 16
+
+
+def words_of(seed: int) -> InOrder:
+    """Return the words of a seed, uint32."""
+    state: Any = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+    bits = np.random.MT19937(0)
+    bits.state = {"bit_generator": "MT19937", "state": state["state"]}
+    generator = np.random.Generator(bits)
+
+    def fill(out: Array) -> None:
+        for start in range(0, out.size, CHUNK):
+            part = out[start : start + CHUNK]
+            part[:] = generator.integers(0, 2**32, part.size, dtype=np.uint32)
+
+    return InOrder(bits, fill, np.uint32)
+
+
+def draw_fractions(words: InOrder, first: int, out: Array) -> None:
+    """Fill an array with integers below 2**24, or for float64 below 2**53, from a first word on.
+
+    `out` is uint32 or uint64; one of those takes two words, the first of them the high one.
+    """
+    if out.itemsize == 4:
+        words.draw(first, out)
+        np.bitwise_and(out, np.uint32(0xFFFFFF), out=out)
+        return
+    halves = scratch(5, 2 * out.size, np.uint32)
+    words.draw(first, halves)
+    np.copyto(out, halves[0::2])
+    np.left_shift(out, np.uint64(32), out=out)
+    np.bitwise_or(out, halves[1::2], out=out)
+    np.bitwise_and(out, np.uint64(2**53 - 1), out=out)

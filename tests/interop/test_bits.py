@@ -1,0 +1,100 @@
+"""Random tensors and models by the frameworks, with the bits that glorot draws for them.
+
+The seeds are fixed; `python tests/golden/make_golden.py --fresh 500` compares with fresh ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from glorot_cli.cli import main
+from tests.golden.cases import STREAMS
+
+pytestmark = pytest.mark.interop
+
+PAGE = Path(__file__).parents[2] / "docs" / "framework-bits.md"
+SCRIPT = Path(__file__).parents[1] / "golden" / "make_golden.py"
+COUNT = 60
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_random_cases_have_the_frameworks_bits(stream: str) -> None:
+    if stream == "keras-tensorflow" and find_spec("tensorflow") is None:
+        pytest.skip("tensorflow is not part of the extra")
+    # A process of its own: Keras's backend is chosen once.
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--child",
+        stream,
+        "--fresh",
+        str(COUNT),
+        "--seed",
+        "20",
+    ]
+    backend = stream.removeprefix("keras-") if "-" in stream else "numpy"
+    child = subprocess.run(
+        command,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(child.stdout.splitlines()[-1])
+    assert found["differing"] == []
+    assert found["cases"] == COUNT
+    assert found["models"] == (0 if stream == "jax" else COUNT // 10)
+
+
+# The processors that the frameworks are told to be: without fused multiply-add, or with it.
+WITHOUT_FMA = """
+import sys
+import numpy as np
+from glorot_cli.distributions import Uniform
+from glorot_cli.streams import drawer
+from glorot_cli.streams.request import Request
+
+stream, fma = sys.argv[1], sys.argv[2] == "true"
+for low, high in ((-0.3, 0.3), (0.2, 0.7), (-1.7, 0.1)):
+    if stream == "torch":
+        import torch
+
+        torch.manual_seed(5)
+        expected = torch.empty(20000).uniform_(low, high).numpy()
+    else:
+        import jax
+
+        expected = np.asarray(jax.random.uniform(jax.random.key(5), (20000,), None, low, high))
+    found = np.empty(20000, np.float32)
+    drawer(stream, Request(Uniform(low, high), (20000,), 5, "t", "float32", (), fma))(0, found)
+    assert found.tobytes() == expected.tobytes(), (low, high)
+"""
+
+
+@pytest.mark.parametrize("fma", ["true", "false"])
+@pytest.mark.parametrize("stream", ["torch", "jax"])
+def test_both_kinds_of_processor_are_known(stream: str, fma: str) -> None:
+    names = ("AVX2", "avx2") if fma == "true" else ("AVX", "default")
+    limits = {"XLA_FLAGS": f"--xla_cpu_max_isa={names[0]}", "ATEN_CPU_CAPABILITY": names[1]}
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_FMA, stream, fma],
+        env={**os.environ, **limits, "JAX_PLATFORMS": "cpu"},
+        check=True,
+    )
+
+
+def test_the_pages_example_works(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    spec = PAGE.parents[1] / "sample_specs" / "mlp.yaml"
+    target = tmp_path / "start.safetensors"
+    arguments = ["--seed", "42", "--rng", "keras-jax", "-o", str(target), "--quiet"]
+    assert main(["init", str(spec), *arguments]) == 0
+    subprocess.run([sys.executable, "-W", "ignore", "-c", example], cwd=tmp_path, check=True)

@@ -1,0 +1,187 @@
+"""Shards written by several processes, or by one that is killed and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import glorot_cli as glorot
+from glorot_cli.ranks import Ranks, checked_ranks, ranks_of_environment
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPEC = """
+seed: 7
+dims: {n: 9}
+tensors:
+  "w.{i}": {shape: [64, 64], axes: IO, initializer: glorot_uniform, repeat: {i: n}}
+"""
+SIZE = "40KB"  # two tensors of 16 KiB each
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC, encoding="utf-8")
+    return tmp_path
+
+
+def hashes(folder: str | Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(Path(folder).iterdir())
+    }
+
+
+def init(*options: str) -> list[str]:
+    return ["init", "spec.yaml", "--max-shard-size", SIZE, "--quiet", *options]
+
+
+def test_ranks_together_write_what_one_process_does(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "one")) == (0, "", "")
+    for rank in ("2", "0", "1"):
+        assert not Path("three", "model.safetensors.index.json").exists()
+        found = run(*init("-o", "three", "--rank", rank, "--world-size", "3"))
+        assert found == (0, "", "")
+    assert hashes("three") == hashes("one")
+    assert len(hashes("one")) == 6
+
+
+def test_more_ranks_than_shards_have_nothing_to_do(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "one")) == (0, "", "")
+    for rank in range(7):
+        options = ("-o", "seven", "--rank", str(rank), "--world-size", "7")
+        assert run(*init(*options)) == (0, "", "")
+    assert hashes("seven") == hashes("one")
+
+
+def test_a_shard_that_is_whole_is_kept(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "out")) == (0, "", "")
+    expected = hashes("out")
+    times = {file.name: file.stat().st_mtime_ns for file in Path("out").iterdir()}
+    names = [f"model-0000{n}-of-00005.safetensors" for n in range(1, 6)]
+    Path("out", names[1]).unlink()
+    data = Path("out", names[2]).read_bytes()
+    Path("out", names[2]).write_bytes(data[:-1])  # cut short: not whole
+    assert run(*init("-o", "out", "--resume")) == (0, "", "")
+    assert hashes("out") == expected
+    again = {file.name: file.stat().st_mtime_ns for file in Path("out").iterdir()}
+    kept = {name for name in names if again[name] == times[name]}
+    assert kept == {names[0], names[3], names[4]}
+
+
+def test_shards_of_another_plan_are_drawn_again(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "one", "--seed", "1")) == (0, "", "")
+    assert run(*init("-o", "two", "--seed", "2")) == (0, "", "")
+    assert run(*init("-o", "one", "--seed", "2", "--resume")) == (0, "", "")
+    assert hashes("one") == hashes("two")
+
+
+def test_a_shard_that_is_there_is_not_replaced_unasked(run: Run, folder: Path) -> None:
+    options = init("-o", "out", "--rank", "0", "--world-size", "2")
+    assert run(*options) == (0, "", "")
+    shard = folder / "out" / "model-00001-of-00005.safetensors"
+    assert run(*options) == (2, "", f"glorot: {shard} exists; replace it with --force\n")
+    assert run(*options, "--force") == (0, "", "")
+
+
+def test_a_killed_run_goes_on(folder: Path, run: Run) -> None:
+    big = SPEC.replace("[64, 64]", "[1024, 1024]").replace("n: 9", "n: 40")
+    Path("spec.yaml").write_text(big, encoding="utf-8")
+    command = [sys.executable, "-m", "glorot_cli", "init", "spec.yaml", "--max-shard-size", "4MiB"]
+    command += ["-o", "out", "--quiet", "--workers", "1"]
+    process = subprocess.Popen(command)
+    while process.poll() is None:
+        if list(Path().glob(".out.*.glorot-tmp/model-00003-*")):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.001)
+    assert process.wait() == -signal.SIGKILL
+    (left,) = Path().glob(".out.*.glorot-tmp")
+    assert not Path("out").exists()
+    whole = {file.name: file.stat().st_mtime_ns for file in left.glob("model-*")}
+    assert len(whole) >= 3
+    resumed = ("init", "spec.yaml", "--max-shard-size", "4MiB", "-o", "out", "--quiet", "--resume")
+    assert run(*resumed) == (0, "", "")
+    kept = {name: Path("out", name).stat().st_mtime_ns for name in whole}
+    assert kept == whole
+    assert run("init", "spec.yaml", "--max-shard-size", "4MiB", "-o", "plain", "--quiet")[0] == 0
+    assert hashes("out") == hashes("plain")
+    assert not list(Path().glob(".out*"))
+    shutil.rmtree("plain")
+
+
+def test_two_ranks_at_once(folder: Path, run: Run) -> None:
+    command = [sys.executable, "-m", "glorot_cli", *init("-o", "two")]
+    processes = [
+        subprocess.Popen([*command, "--ranks", "auto"],
+                         env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"})
+        for rank in range(2)
+    ]  # fmt: skip
+    assert [process.wait() for process in processes] == [0, 0]
+    assert run(*init("-o", "one")) == (0, "", "")
+    assert hashes("two") == hashes("one")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rank", "2", "--world-size", "2"],
+         "--rank: expected 0 to 1 of --world-size 2, found 2"),
+        (["--rank", "0", "--world-size", "0"],
+         "--rank: expected 0 to 0 of --world-size 0, found 0"),
+        (["--rank", "1"], "--rank and --world-size go together"),
+        (["--ranks", "slurm"], "--ranks: expected auto, found 'slurm'"),
+        (["--ranks", "auto", "--rank", "0"], "--ranks auto takes no --rank and no --world-size"),
+    ],
+)  # fmt: skip
+def test_mistakes(run: Run, folder: Path, options: list[str], message: str) -> None:
+    assert run(*init("-o", "out", *options)) == (2, "", f"glorot: {message}\n")
+    assert not Path("out").exists()
+
+
+def test_ranks_need_shards_and_a_seed(run: Run, folder: Path) -> None:
+    options = ("--rank", "0", "--world-size", "2")
+    assert run("init", "spec.yaml", "-o", "w.safetensors", *options) == (
+        2, "", "glorot: --resume and ranks are for shards: give --max-shard-size\n",
+    )  # fmt: skip
+    Path("spec.yaml").write_text(SPEC.replace("seed: 7", ""), encoding="utf-8")
+    assert run(*init("-o", "out", *options)) == (
+        2, "", "glorot: ranks need a seed, or each would draw its own: give --seed\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "ranks"),
+    [
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "8"}, (3, 8)),
+        ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "2"},
+         (3, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_PROCID": "0",
+          "SLURM_NTASKS": "1"}, (1, 4)),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, (0, 2)),
+    ],
+)  # fmt: skip
+def test_ranks_of_an_environment(environment: dict[str, str], ranks: tuple[int, int]) -> None:
+    assert ranks_of_environment(environment) == Ranks(*ranks)
+
+
+def test_an_environment_without_ranks() -> None:
+    with pytest.raises(glorot.GlorotError) as caught:
+        ranks_of_environment({"RANK": "0"})
+    assert str(caught.value) == (
+        "--ranks auto: expected in the environment one of: SLURM_PROCID and SLURM_NTASKS; "
+        "SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT; RANK and WORLD_SIZE"
+    )
+    with pytest.raises(glorot.GlorotError, match=r"^RANK: expected a number, found 'x'$"):
+        ranks_of_environment({"RANK": "x", "WORLD_SIZE": "2"})
+    assert checked_ranks(0, 1) == Ranks(0, 1)
