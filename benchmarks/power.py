@@ -11,7 +11,6 @@ Every file is drawn by glorot, from the seeds 0, 1, 2, ...
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,9 +181,9 @@ def main() -> None:
     for name, table in tables.items():
         print(table + "\n")
         if arguments.write:
-            block = re.compile(rf"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)", re.DOTALL)
-            text = PAGE.read_text("utf-8")
-            PAGE.write_text(block.sub(lambda _, table=table: f"{table}\n", text), "utf-8")
+            head, mark, rest = PAGE.read_text("utf-8").partition(f"<!-- {name} -->\n")
+            tail = rest.partition(f"<!-- /{name} -->")[2]
+            PAGE.write_text(f"{head}{mark}{table}\n<!-- /{name} -->{tail}", "utf-8")
 
 
 if __name__ == "__main__":
