@@ -166,6 +166,14 @@ def test_the_tables(run: Run) -> None:
     assert run("plan", "spec.json", "--compare", "he_uniform", "--quiet") == (0, "", "")
 
 
+def test_the_measured_tables(run: Run) -> None:
+    code, out, err = run("plan", "spec.json", "--batch", "8")
+    assert (code, err) == (0, "")
+    tables = out.partition("std of activations, of a random batch of 8\n")[2].split("\n\n")
+    assert [line.split()[0] for line in tables[0].splitlines()] == ["layer", "dense", "dense_1"]
+    assert tables[1].startswith("std of gradients, of a random batch of 8\nlayer  ")
+
+
 def test_a_batch_keeps_its_scale_under_he_and_loses_it_under_a_small_stddev(run: Run) -> None:
     deep = {
         "input_shape": [200],

@@ -308,3 +308,25 @@ def test_a_file_that_ends_early_is_a_mistake(planned: Planned) -> None:
 
     with pytest.raises(glorot.FormatError, match=r"^w\.npy: 'w': the file ends too early$"):
         each_block(file, file.tensors, lambda block: None)
+
+
+@pytest.mark.parametrize(
+    "rng", ["torch", "keras-numpy", "keras-jax", "keras-torch", "keras-tensorflow"]
+)
+def test_every_stream_is_drawn_again_whatever_the_order_of_blocks(
+    rng: str, planned: Planned
+) -> None:
+    if rng == "torch":
+        sizes = [(900, 800), (800, 3)]
+        layers = [{"type": "Linear", "in_features": a, "out_features": b} for a, b in sizes]
+        plan = planned(rng=rng, dialect="torch", layers=layers)
+    else:
+        layers = [{"type": "Dense", "units": 800, "seed": 5}, {"type": "Dense", "units": 3}]
+        plan = planned(rng=rng, input_shape=[900], layers=layers)
+    glorot.write_weights(plan, "x.safetensors")
+    assert verify_weights("x.safetensors", workers=3).equal
+    data = bytearray(Path("x.safetensors").read_bytes())
+    data[-4 * 2000] ^= 1
+    Path("x.safetensors").write_bytes(data)
+    wrong = [t for t in verify_weights("x.safetensors", workers=3).tensors if t.difference]
+    assert [t.difference.count for t in wrong if t.difference] == [1]

@@ -46,11 +46,11 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
     span, addend = kind(kind(high - low) * kind(2.0 ** (-53 if wide else -24))), kind(low)
 
     def draw(first: int, out: Array) -> None:
+        fractions = out.view(np.uint64 if wide else np.uint32)
+        mersenne.draw_fractions(words, first * (2 if wide else 1), fractions)
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]
-            fractions = part.view(np.uint64 if wide else np.uint32)
             signed = part.view(np.int64 if wide else np.int32)
-            mersenne.draw_fractions(words, (first + start) * (2 if wide else 1), fractions)
             np.copyto(part, signed, casting="unsafe")
             np.multiply(part, span, out=part)
             np.add(part, addend, out=part)
@@ -64,11 +64,11 @@ def _lower(request: Request, low: float, high: float) -> Draw:
     span, addend = np.float32(high - low), np.float32(np.float64(low).astype(held))
 
     def draw(first: int, out: Array) -> None:
+        fractions = scratch(0, out.size, np.uint32)
+        mersenne.draw_fractions(words, first, fractions)
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]
-            fractions = scratch(0, part.size, np.uint32)
-            mersenne.draw_fractions(words, first + start, fractions)
-            values = fractions.astype(np.float32)
+            values = fractions[start : start + mersenne.CHUNK].astype(np.float32)
             np.multiply(values, np.float32(2.0**-24), out=values)
             np.copyto(part, values, casting="unsafe")
             np.copyto(values, part, casting="unsafe")

@@ -31,7 +31,8 @@ def words_of(seed: int) -> InOrder:
 def draw_fractions(words: InOrder, first: int, out: Array) -> None:
     """Fill an array with integers below 2**24, or for float64 below 2**53, from a first word on.
 
-    `out` is uint32 or uint64; one of those takes two words, the first of them the high one.
+    `out` is uint32 or uint64; one of those takes two words, the first of them the high one. Ask for
+    a whole block at once: threads that take turns within blocks would make each other start anew.
     """
     if out.itemsize == 4:
         words.draw(first, out)

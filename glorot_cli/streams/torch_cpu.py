@@ -79,10 +79,11 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
     first_value, last_value = least.astype(held), most.astype(held)
 
     def draw(first: int, out: Array) -> None:
+        whole = out if out.itemsize == 4 else scratch(0, out.size, np.float32)
+        mersenne.draw_fractions(words, begin + first, whole.view(np.uint32))
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]
-            values = part if part.itemsize == 4 else scratch(0, part.size, np.float32)
-            mersenne.draw_fractions(words, begin + first + start, values.view(np.uint32))
+            values = whole[start : start + mersenne.CHUNK]
             signed = values.view(np.int32)
             if symmetric:
                 # fma(x, 2 L, -L) is L * (2 x - 1), whose second factor is exact.
@@ -97,9 +98,9 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
                 else:
                     np.multiply(values, span, out=values)
                     np.add(values, least, out=values)
-            if values is not part:
+            if whole is not out:
                 np.copyto(part, values, casting="unsafe")
-            if not symmetric or values is not part:
+            if not symmetric or whole is not out:
                 part[part == last_value] = first_value
 
     return draw
@@ -110,9 +111,9 @@ def _float64(request: Request, begin: int, low: float, high: float) -> Draw:
     symmetric = request.fma and low == -high
 
     def draw(first: int, out: Array) -> None:
+        mersenne.draw_fractions(words, begin + 2 * first, out.view(np.uint64))
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]
-            mersenne.draw_fractions(words, begin + 2 * (first + start), part.view(np.uint64))
             signed = part.view(np.int64)
             if symmetric:
                 np.subtract(signed, np.int64(1 << 52), out=signed)

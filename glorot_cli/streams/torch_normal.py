@@ -17,7 +17,6 @@ from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Array, Draw
 from glorot_cli.streams.scratch import scratch
 
-_CHUNK = 1 << 16
 _MASK = np.uint32(0xFFFFFF)
 
 
@@ -48,6 +47,8 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
     if count < STEP:
         return _few(words, place, count, mean, stddev)
 
+    even = count - count % STEP
+
     def fill(first: int, out: Array) -> None:
         fractions = scratch(0, out.size, np.uint32)
         words.draw(place.word + first, fractions)
@@ -56,12 +57,11 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
 
     def draw(first: int, out: Array) -> None:
         end = first + out.size
-        for start in range(first - first % STEP, min(end, count - count % STEP), _CHUNK):
-            size = min(_CHUNK, count - count % STEP - start, -(-(end - start) // STEP) * STEP)
-            values = scratch(1, size, np.float32)
+        start, stop = first - first % STEP, min(-(-end // STEP) * STEP, even)
+        if start < stop:
+            values = scratch(1, stop - start, np.float32)
             fill(start, values)
-            begin, stop = max(start, first), min(start + size, end)
-            out[begin - first : stop - first] = values[begin - start : stop - start]
+            out[: stop - first] = values[first - start : end - start]
         if count % STEP and end > count - STEP:
             values = scratch(1, STEP, np.float32)
             fill(count, values)

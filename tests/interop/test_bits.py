@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,15 @@ pytestmark = pytest.mark.interop
 
 PAGE = Path(__file__).parents[2] / "docs" / "framework-bits.md"
 SCRIPT = Path(__file__).parents[1] / "golden" / "make_golden.py"
-COUNT = 60
+COUNT = 40
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+# TensorFlow is too large for the extra: its bits are held by the golden vectors alone.
+LIVE = [stream for stream in STREAMS if stream != "keras-tensorflow"]
+
+
+@pytest.mark.parametrize("stream", LIVE)
 def test_random_cases_have_the_frameworks_bits(stream: str) -> None:
-    if stream == "keras-tensorflow" and find_spec("tensorflow") is None:
-        pytest.skip("tensorflow is not part of the extra")
     # A process of its own: Keras's backend is chosen once.
     command = [
         sys.executable,
