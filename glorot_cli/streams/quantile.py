@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CENTRE_ROWS = 124
 SEGMENT = 65536.0
 CENTRE_END = 31744
-CHUNK = 1 << 15
+CHUNK = 1 << 17
 
 # erf(sqrt(2)): the share of the normal law within two standard deviations.
 WITHIN_TWO = float.fromhex("0x1.e8b4307d3627ap-1")
