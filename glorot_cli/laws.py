@@ -14,7 +14,7 @@ from glorot_cli import chances
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.fans import Fans, glorot_limit, uniform_limit
-from glorot_cli.initializers import TRUNCATED_STDDEV
+from glorot_cli.initializers.keras import TRUNCATED_STDDEV
 from glorot_cli.moments import Moments, significant
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,93 @@
+"""Initialisers by their frameworks' names: fans and arguments to the law of a tensor's elements.
+
+Each is a function whose keyword-only parameters are its framework's, with its defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glorot_cli.arguments import InitializerChoice, bind, checked_seed
+from glorot_cli.distributions import Distribution, is_random
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.expressions import Names
+from glorot_cli.initializers.gain import GAINS, calculate_gain
+from glorot_cli.initializers.kernel import Kernel
+from glorot_cli.initializers.table import CLASS_NAMES, INITIALIZERS
+
+__all__ = [
+    "CLASS_NAMES",
+    "GAINS",
+    "INITIALIZERS",
+    "Decided",
+    "Kernel",
+    "calculate_gain",
+    "decide",
+    "find_initializer",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Hold the initialiser that decides a tensor: its name, all its arguments, and its law."""
+
+    name: str
+    arguments: dict[str, Any]
+    distribution: Distribution
+    seed: int | None
+    steps: list[str]
+
+    @property
+    def uses_fans(self) -> bool:
+        """Whether the law depends on the fans."""
+        return any(step.startswith("fan_in") for step in self.steps)
+
+
+def find_initializer(name: str, path: KeyPath = ()) -> str:
+    """Return an initialiser's snake-case name.
+
+    Raises:
+        SpecError: if there is none of that name.
+    """
+    snake = CLASS_NAMES.get(name, name)
+    if snake not in INITIALIZERS:
+        hint = suggestion(name, INITIALIZERS, listed=0)
+        near = f" {hint}" if hint.startswith("did") else ""
+        raise SpecError(
+            f"unknown initializer {shown(name)};{near} known: {', '.join(INITIALIZERS)}", path
+        )
+    return snake
+
+
+def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
+    """Resolve what a spec says of an initialiser, for one tensor.
+
+    Raises:
+        SpecError: at the name or the argument that does not fit.
+    """
+    path = choice.path
+    given: dict[str, object] = {}
+    if isinstance(choice.value, str):
+        name = find_initializer(choice.value, path)
+    else:
+        assert isinstance(choice.value, Mapping)
+        given = dict(choice.value)
+        said = given.pop("name", None)
+        if not isinstance(said, str):
+            raise SpecError("an initializer needs 'name', which is missing", path)
+        name = find_initializer(said, (*path, "name"))
+    seed = checked_seed(given.pop("seed", None), names, (*path, "seed"))
+    function = INITIALIZERS[name].function
+    arguments = bind(function, given, names, path, name, ("name", "seed"))
+    for key, value in given.items():
+        if isinstance(value, str) and isinstance(arguments[key], float):
+            kernel.say(key, value, arguments[key])
+    try:
+        distribution = function(kernel, **arguments)
+    except ValueError as error:
+        raise SpecError(str(error), path) from None
+    if seed is not None and not is_random(distribution):
+        raise SpecError(f"{name} draws nothing, so it takes no seed", (*path, "seed"), at_key=True)
+    return Decided(name, arguments, distribution, seed, kernel.steps)
