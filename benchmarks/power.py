@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import glorot_cli as glorot
-from glorot_cli.evidence import judge_weights
+from glorot_cli.checks.evidence import judge_weights
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verify.md"
 ELEMENTS = (100, 1_000, 10_000, 100_000)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from glorot_cli.diff import diff_weights
+    from glorot_cli.checks.diff import diff_weights
+    from glorot_cli.checks.inspection import inspect_weights
+    from glorot_cli.checks.verify import verify_weights
     from glorot_cli.drawing import draw
     from glorot_cli.errors import FormatError, GlorotError, SpecError
-    from glorot_cli.inspection import inspect_weights
     from glorot_cli.plan import Plan, PlannedTensor, make_plan
     from glorot_cli.spec import Spec, load_spec
-    from glorot_cli.verify import verify_weights
-    from glorot_cli.weights import write_weights
+    from glorot_cli.writing.weights import write_weights
 
 _HOMES = {
     "FormatError": "errors",
@@ -23,13 +23,13 @@ _HOMES = {
     "PlannedTensor": "plan",
     "Spec": "spec",
     "SpecError": "errors",
-    "diff_weights": "diff",
+    "diff_weights": "checks.diff",
     "draw": "drawing",
-    "inspect_weights": "inspection",
+    "inspect_weights": "checks.inspection",
     "load_spec": "spec",
     "make_plan": "plan",
-    "verify_weights": "verify",
-    "write_weights": "weights",
+    "verify_weights": "checks.verify",
+    "write_weights": "writing.weights",
 }
 
 __all__ = [

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glorot_cli as glorot
-from glorot_cli import checkpoint, weights
-from glorot_cli.checkpoint import Checkpoint
 from glorot_cli.dtypes import DTYPES, INTEGERS, numpy_dtype
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, read_elements
+from glorot_cli.writing import checkpoint, weights
+from glorot_cli.writing.checkpoint import Checkpoint
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Run = Callable[..., tuple[int, str, str]]
@@ -406,7 +406,7 @@ def test_slabs_too_large_to_be_read_at_once(
     monkeypatch.setattr(checkpoint, "_READ_BYTES", read)
     monkeypatch.setattr(checkpoint, "_LONGEST_MEAN", longest)
     monkeypatch.setattr(checkpoint, "_MOST_MEANS", 2)
-    monkeypatch.setattr("glorot_cli.fill.BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr("glorot_cli.writing.fill.BLOCK_BYTES", 1 << 10)
     values = np.random.default_rng(1).integers(-50, 50, old).astype("f4")
     found, drawn = resized(planned, values, new, how)
     np.testing.assert_array_equal(found, expected(values, drawn, how))

@@ -14,11 +14,11 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli.diff import Diff, diff_weights
+from glorot_cli.checks.diff import Diff, diff_weights
+from glorot_cli.checks.renames import Rename, parse_rename
 from glorot_cli.dtypes import numpy_dtype
-from glorot_cli.elements import boxes
+from glorot_cli.formats.elements import boxes
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.renames import Rename, parse_rename
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]

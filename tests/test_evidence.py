@@ -15,10 +15,10 @@ import safetensors.numpy
 
 import glorot_cli as glorot
 from benchmarks import power
-from glorot_cli import chances
+from glorot_cli.checks.evidence import Evidence, judge_weights
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import DTYPES, numpy_dtype
-from glorot_cli.evidence import Evidence, judge_weights
+from glorot_cli.laws import chances
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]

@@ -20,10 +20,10 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli import weights
 from glorot_cli.errors import natural_size
 from glorot_cli.formats import choose_format
 from glorot_cli.formats.base import compact
+from glorot_cli.writing import weights
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]
@@ -404,7 +404,7 @@ def test_a_flush_that_fails_is_not_forgotten(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", lose)
-    monkeypatch.setattr("glorot_cli.fill.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("glorot_cli.writing.fill.FLUSH_SECONDS", 0.0)
     assert refusal(planned(**ONE), "w.npy") == f"cannot write {folder}/w.npy: Input/output error"
     assert listing(folder) == []
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
-from glorot_cli.chain import make_chain
-from glorot_cli.comparison import compare
-from glorot_cli.gains import (
+from glorot_cli.gains.chain import make_chain
+from glorot_cli.gains.comparison import compare
+from glorot_cli.gains.layers import (
     FUNCTIONS,
     Activation,
     Convolution,

@@ -17,9 +17,9 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli import report
 from glorot_cli.fans import Fans, glorot_limit
-from glorot_cli.weights import provenance
+from glorot_cli.report import tables as report
+from glorot_cli.writing.weights import provenance
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
-from glorot_cli import weights
 from glorot_cli.formats.base import compact
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.writing import weights
 
 Run = Callable[..., tuple[int, str, str]]
 Planned = Callable[..., glorot.Plan]

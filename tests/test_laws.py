@@ -14,11 +14,11 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli import chances
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.fans import Fans
 from glorot_cli.initializers import INITIALIZERS
-from glorot_cli.laws import LEAST, SAMPLE, Fit, named_laws
+from glorot_cli.laws import chances
+from glorot_cli.laws.fitting import LEAST, SAMPLE, Fit, named_laws
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]

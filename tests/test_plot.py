@@ -15,9 +15,9 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli import plot
-from glorot_cli.comparison import compare
-from glorot_cli.portraits import Portrait, portraits_of_file, portraits_of_plan
+from glorot_cli.gains.comparison import compare
+from glorot_cli.pictures import plot
+from glorot_cli.pictures.portraits import Portrait, portraits_of_file, portraits_of_plan
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]

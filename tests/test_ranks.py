@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import glorot_cli as glorot
-from glorot_cli.ranks import Ranks, checked_ranks, ranks_of_environment
+from glorot_cli.writing.ranks import Ranks, checked_ranks, ranks_of_environment
 
 Run = Callable[..., tuple[int, str, str]]
 

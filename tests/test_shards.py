@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glorot_cli as glorot
-from glorot_cli import weights
 from glorot_cli.formats.base import compact
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.shards import parse_size, split
+from glorot_cli.writing import weights
 
 Run = Callable[..., tuple[int, str, str]]
 Planned = Callable[..., glorot.Plan]
@@ -322,7 +322,7 @@ def test_nothing_is_left_when_drawing_fails(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(weights, "fill", fail)
-    monkeypatch.setattr("glorot_cli.sharding.fill", fail)
+    monkeypatch.setattr("glorot_cli.writing.sharding.fill", fail)
     for output in ("out", "x.weights.json"):
         with pytest.raises(KeyboardInterrupt):
             glorot.write_weights(plan, output, max_shard_size="460B")

@@ -16,7 +16,7 @@ from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.streams import STREAMS, drawer
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Request
-from glorot_cli.weights import provenance
+from glorot_cli.writing.weights import provenance
 
 FRAMEWORKS = [name for name in STREAMS if name != "aes-ctr"]
 KERNEL: dict[str, Any] = {"shape": [4, 5], "axes": "IO", "initializer": "glorot_uniform"}

@@ -16,11 +16,8 @@ ROOT = Path(glorot_cli.__file__).parent
 # Each may import what stands above it, and nothing below.
 ORDER = [
     "errors", "expressions", "fans", "dtypes", "distributions", "arguments", "repeats",
-    "initializers", "streams", "dialects", "spec", "notices", "seeding", "plan", "moments",
-    "formats", "drawing", "checkpoint", "fill", "ranks", "sharding", "weights", "cluster",
-    "blocks", "claims", "verify", "chances", "alarms", "evidence", "elements", "renames", "diff",
-    "laws", "structures", "agreement", "inspection", "gains", "chain", "comparison", "portraits",
-    "plot", "derive", "documents", "report", "verdicts", "contrast", "explain", "cli", "__main__",
+    "initializers", "streams", "dialects", "spec", "plan", "moments", "formats", "drawing",
+    "writing", "laws", "checks", "gains", "pictures", "derive", "report", "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
@@ -90,12 +87,12 @@ def test_a_package_holds_no_circle(module: str) -> None:
 
 
 def test_only_report_imports_rich() -> None:
-    assert users("rich") == {"report"}
+    assert users("rich") == {"report.tables"}
     assert users("rich", outside_functions=True) == set()
 
 
 def test_only_cli_imports_typer() -> None:
-    assert users("typer") == {"cli"}
+    assert {module.split(".")[0] for module in users("typer")} == {"cli"}
     assert users("click") == set()
 
 

@@ -15,11 +15,11 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli.checkpoint import Checkpoint
+from glorot_cli.checks.verify import Verification, verify_weights
 from glorot_cli.dtypes import DTYPES
 from glorot_cli.formats import FORMATS
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.verify import Verification, verify_weights
+from glorot_cli.writing.checkpoint import Checkpoint
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]
@@ -304,7 +304,7 @@ def test_a_file_that_ends_early_is_a_mistake(planned: Planned) -> None:
     glorot.write_weights(plan, "w.npy")
     file = read_headers("w.npy")
     Path("w.npy").write_bytes(Path("w.npy").read_bytes()[:-4])
-    from glorot_cli.blocks import each_block
+    from glorot_cli.formats.blocks import each_block
 
     with pytest.raises(glorot.FormatError, match=r"^w\.npy: 'w': the file ends too early$"):
         each_block(file, file.tensors, lambda block: None)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import glorot_cli as glorot
-from glorot_cli.cluster import write_with_client
+from glorot_cli.writing.cluster import write_with_client
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]
 
@@ -65,7 +65,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(plan: glorot.Plan, tmp_pa
 
 
 def test_a_local_cluster_by_the_command_line(plan: glorot.Plan, tmp_path: Path) -> None:
-    from glorot_cli.cluster import write_on_cluster
+    from glorot_cli.writing.cluster import write_on_cluster
 
     glorot.write_weights(plan, tmp_path / "plain", max_shard_size="40MiB")
     found = write_on_cluster("local", plan, tmp_path / "dask", max_shard_size="40MiB")
@@ -74,7 +74,7 @@ def test_a_local_cluster_by_the_command_line(plan: glorot.Plan, tmp_path: Path) 
 
 
 def test_a_scheduler_that_is_not_there(plan: glorot.Plan, tmp_path: Path) -> None:
-    from glorot_cli.cluster import write_on_cluster
+    from glorot_cli.writing.cluster import write_on_cluster
 
     with pytest.raises(glorot.GlorotError, match=r"^--dask: no scheduler answers at 'tcp://127"):
         write_on_cluster("tcp://127.0.0.1:9", plan, tmp_path / "x", max_shard_size="4MiB")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
-from glorot_cli.chain import make_chain
-from glorot_cli.gains import push
+from glorot_cli.gains.chain import make_chain
+from glorot_cli.gains.layers import push
 
 pytestmark = pytest.mark.interop
 

@@ -1,0 +1,1 @@
+"""What weight files hold: inspected, redrawn and compared, judged by statistics."""

@@ -1,0 +1,256 @@
+"""Comparing two weight files, in whatever formats: names, shapes, dtypes and bits."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from glorot_cli.checks.claims import stored_names
+from glorot_cli.checks.renames import Axes, Rename, renamed
+from glorot_cli.errors import FormatError, GlorotError, shown
+from glorot_cli.fans import Shape
+from glorot_cli.formats.blocks import Block, Progress, each_block, is_readable
+from glorot_cli.formats.elements import Box, Elements, boxes
+from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.stored import StoredFile, StoredTensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Status = Literal["equal", "within tolerance", "different", "missing", "extra", "shape", "dtype"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Say how far two tensors are apart: the largest difference, where, both values, how many.
+
+    `index` counts in the first file. `largest` is infinite where only one is a number; `beyond`
+    counts the elements over the tolerance.
+    """
+
+    largest: float
+    index: tuple[int, ...]
+    value: float
+    other_value: float
+    count: int
+    beyond: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiffedTensor:
+    """Hold what a comparison found of one tensor; `other_` stands for the second file.
+
+    It is `missing` if only the first file has it, and `extra` if only the second does.
+    """
+
+    name: str | None
+    other_name: str | None
+    status: Status
+    shape: Shape | None = None
+    other_shape: Shape | None = None
+    dtype: str | None = None
+    other_dtype: str | None = None
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """Hold what `diff_weights` found."""
+
+    path: str
+    other_path: str
+    tolerance: float | None
+    tensors: list[DiffedTensor]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the files hold the same."""
+        return all(tensor.status in ("equal", "within tolerance") for tensor in self.tensors)
+
+
+class _Pair(NamedTuple):
+    place: int
+    tensor: StoredTensor
+    other: StoredTensor
+    axes: Axes
+
+
+def diff_weights(
+    path: str | os.PathLike[str],
+    other_path: str | os.PathLike[str],
+    *,
+    tolerance: float | None = None,
+    renames: Sequence[Rename] = (),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Diff:
+    """Compare two weight files tensor by tensor.
+
+    Without a `tolerance` the bits must be equal; with one, elements may differ by as much, in value
+    and whatever their dtypes, and NaN equals NaN. `renames` lead from the first file's names, and
+    orders of axes, to the second's. Names are those of the layers where a file says them.
+
+    Raises:
+        FormatError: if a file cannot be read.
+        GlorotError: if a rename does not fit.
+    """
+    if tolerance is not None and not 0.0 <= tolerance < math.inf:
+        raise GlorotError(f"--tolerance: expected a number of at least 0, found {tolerance}")
+    file, other = read_headers(path), read_headers(other_path)
+    mine, theirs = stored_names(file), stored_names(other)
+    found: list[DiffedTensor] = []
+    pairs: list[_Pair] = []
+    for name, (new, rename) in renamed(list(mine), renames).items():
+        a, b = mine[name], theirs.pop(new, None)
+        result = DiffedTensor(name, new, "missing", shape=a.shape, dtype=a.dtype)
+        if b is not None:
+            axes = tuple(range(len(a.shape))) if rename is None else rename.order(a.shape)
+            shape = tuple(a.shape[axis] for axis in axes)
+            result = replace(
+                result,
+                status="equal" if shape == b.shape else "shape",
+                other_shape=b.shape,
+                other_dtype=b.dtype,
+            )
+            if shape == b.shape and a.nbytes:
+                pairs.append(_Pair(len(found), a, b, axes))
+        found.append(result)
+    with Elements(file) as elements, Elements(other) as others:
+        for gap, pair in zip(
+            _Comparison(elements, others, tolerance, workers, progress).of(pairs),
+            pairs,
+            strict=True,
+        ):
+            found[pair.place] = _judged(found[pair.place], gap, tolerance)
+    found += [
+        DiffedTensor(None, name, "extra", other_shape=t.shape, other_dtype=t.dtype)
+        for name, t in theirs.items()
+    ]
+    return Diff(os.fspath(path), os.fspath(other_path), tolerance, found)
+
+
+def _judged(result: DiffedTensor, gap: Gap | None, tolerance: float | None) -> DiffedTensor:
+    status: Status = "equal"
+    if tolerance is None:
+        if result.dtype != result.other_dtype:
+            status = "dtype"
+        elif gap is not None:
+            status = "different"
+    elif gap is not None:
+        status = "different" if gap.beyond else "within tolerance"
+    return replace(result, status=status, gap=gap)
+
+
+class _Comparison:
+    """Compare pairs block by block, led by the file whose bytes come in one order only."""
+
+    def __init__(
+        self,
+        elements: Elements,
+        others: Elements,
+        tolerance: float | None,
+        workers: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self.elements = elements
+        self.others = others
+        self.tolerance = tolerance
+        self.workers = workers
+        self.progress = progress
+
+    def of(self, pairs: Sequence[_Pair]) -> list[Gap | None]:
+        for pair in pairs:
+            for file, tensor in ((self.elements.file, pair.tensor), (self.others.file, pair.other)):
+                if not is_readable(tensor):
+                    raise FormatError(
+                        f"{file.path}: {shown(tensor.name)}: cannot read elements of "
+                        f"dtype {tensor.dtype}"
+                    )
+        found: dict[int, Gap | None] = {}
+        straight = [p for p in pairs if p.axes == tuple(range(len(p.axes)))]
+        led_by_other = [p for p in straight if p.other.slabs and not p.tensor.slabs]
+        led = [p for p in straight if not (p.other.slabs and not p.tensor.slabs)]
+        found.update(self._straight(led, self.elements.file, by_other=False))
+        found.update(self._straight(led_by_other, self.others.file, by_other=True))
+        for pair in pairs:
+            if pair.place not in found:
+                found[pair.place] = self._turned(pair)
+        return [found[pair.place] for pair in pairs]
+
+    def _straight(
+        self, pairs: Sequence[_Pair], leader: StoredFile, *, by_other: bool
+    ) -> Iterable[tuple[int, Gap | None]]:
+        def compare(block: Block) -> Gap | None:
+            pair, size = pairs[block.tensor], block.values.size
+            if by_other:
+                a, b = self.elements.run(pair.tensor, block.first, size), block.values
+            else:
+                a, b = block.values, self.others.run(pair.other, block.first, size)
+            return _gap(a, b, self.tolerance, pair.tensor.shape, block.first)
+
+        tensors = [pair.other if by_other else pair.tensor for pair in pairs]
+        blocks = each_block(leader, tensors, compare, workers=self.workers, progress=self.progress)
+        for pair, gaps in zip(pairs, blocks, strict=True):
+            yield pair.place, _joined(gaps)
+
+    def _turned(self, pair: _Pair) -> Gap | None:
+        def compare(box: Box) -> Gap | None:
+            turned = tuple(box[axis] for axis in pair.axes)
+            a = self.elements.box(pair.tensor, box)
+            b = self.others.box(pair.other, turned).transpose(np.argsort(pair.axes))
+            gap = _gap(a.reshape(-1), np.ascontiguousarray(b).reshape(-1), self.tolerance, a.shape)
+            if gap is None:
+                return None
+            starts = (part.start for part in box)
+            index = tuple(i + start for i, start in zip(gap.index, starts, strict=True))
+            return replace(gap, index=index)
+
+        with ThreadPoolExecutor(self.workers or os.cpu_count()) as pool:
+            return _joined(pool.map(compare, boxes(pair.tensor.shape, pair.axes)))
+
+
+def _joined(gaps: Iterable[Gap | None]) -> Gap | None:
+    return functools.reduce(_larger, gaps, None)
+
+
+def _larger(one: Gap | None, two: Gap | None) -> Gap | None:
+    if one is None or two is None:
+        return one or two
+    first = one if one.largest >= two.largest else two
+    return replace(first, count=one.count + two.count, beyond=one.beyond + two.beyond)
+
+
+def _gap(a: Array, b: Array, tolerance: float | None, shape: Shape, first: int = 0) -> Gap | None:
+    """Compare two flat blocks, by bits if there is no tolerance, and else by value."""
+    if a.dtype == b.dtype:
+        bits = f"u{a.itemsize}"
+        where = np.flatnonzero(a.view(bits) != b.view(bits))
+    else:
+        where = np.arange(a.size)
+    if not where.size:
+        return None
+    x, y = a[where].astype(np.float64), b[where].astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(x - y)
+        off[x == y] = 0.0
+    if tolerance is not None or a.dtype != b.dtype:
+        off[np.isnan(x) & np.isnan(y)] = 0.0
+        changed = off != 0.0
+        where, x, y, off = where[changed], x[changed], y[changed], off[changed]
+        if not where.size:
+            return None
+    off[np.isnan(off)] = np.inf
+    at = int(np.argmax(off))
+    return Gap(
+        float(off[at]),
+        tuple(int(i) for i in np.unravel_index(first + int(where[at]), shape)),
+        float(x[at]),
+        float(y[at]),
+        int(where.size),
+        int(np.count_nonzero(off > (tolerance or 0.0))),
+    )

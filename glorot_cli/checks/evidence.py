@@ -1,0 +1,253 @@
+"""Testing each tensor of a file against the law that a spec states, whoever drew it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glorot_cli.checks.verify import VerifiedTensor, pair, plan_of
+from glorot_cli.distributions import (
+    Constant,
+    Distribution,
+    Normal,
+    Ones,
+    Orthogonal,
+    Patched,
+    Sparse,
+)
+from glorot_cli.drawing import drawer
+from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.errors import GlorotError
+from glorot_cli.formats.blocks import Block, Progress, each_block
+from glorot_cli.formats.reading import read_headers
+from glorot_cli.laws import chances
+from glorot_cli.laws.alarms import Alarm, law_alarms, orthogonal_alarms, zero_alarms
+from glorot_cli.moments import Moments
+from glorot_cli.plan import Plan, PlannedTensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Of each tensor with a law: range, mean, variance and distribution.
+TESTS = 4
+LARGEST_SAMPLE = 1_000_000
+# 24! orders of as many elements: two tensors share one by chance in no one's lifetime.
+LEADING = 24
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTensor:
+    """Hold what the tests found of one tensor."""
+
+    header: VerifiedTensor
+    alarms: list[Alarm] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """What the header says, or whether the elements fit."""
+        if self.header.status != "equal":
+            return self.header.status
+        return "alarm" if self.alarms else "fits"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold what `judge_weights` found, and the false-alarm rate that it was asked for."""
+
+    path: str
+    false_alarm: float
+    tensors: list[JudgedTensor]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing speaks against the spec."""
+        return all(tensor.status in ("fits", "not drawn") for tensor in self.tensors)
+
+
+def judge_weights(
+    path: str | os.PathLike[str],
+    plan: Plan | None = None,
+    *,
+    false_alarm: float = 1e-3,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Test whether a file's tensors follow the laws of a plan, or of its own provenance.
+
+    The chance of any alarm on a good file is at most `false_alarm`: it is shared out equally among
+    the tensors and their tests, whose p-values are bounds. Elements may be off by one rounding.
+
+    Raises:
+        FormatError: if the file cannot be read.
+    """
+    if not 0.0 < false_alarm < 1.0:
+        raise GlorotError(f"--false-alarm: expected a chance between 0 and 1, found {false_alarm}")
+    file = read_headers(path)
+    if plan is None:
+        plan = plan_of(file, None)
+    pairing = pair(file, plan)
+    planned = [tensor for _, tensor in pairing.pairs]
+    drawn = sum(not isinstance(t.distribution, Constant | Ones | Orthogonal) for t in planned)
+    threshold = false_alarm / (TESTS * max(1, drawn))
+    takers = [_Taker(tensor, threshold) for tensor in planned]
+    each_block(
+        file,
+        [stored for stored, _ in pairing.pairs],
+        lambda block: takers[block.tensor].take(block),
+        workers=workers,
+        progress=progress,
+    )
+    _find_twins(takers)
+    alarms = {taker.tensor.name: taker.alarms for taker in takers}
+    tensors = [JudgedTensor(v, alarms.get(v.name, [])) for v in pairing.found.values()]
+    tensors += [JudgedTensor(extra) for extra in pairing.extra]
+    return Evidence(os.fspath(file.path), false_alarm, tensors)
+
+
+class _Part(NamedTuple):
+    first: int
+    values: Array
+    moments: Moments | None
+
+
+class _Taker:
+    """Gather a tensor's blocks, and test them once all are there; keep no more than is needed."""
+
+    def __init__(self, tensor: PlannedTensor, threshold: float) -> None:
+        self.tensor = tensor
+        self.threshold = threshold
+        self.law, self.patch = _parted(tensor.distribution)
+        self.alarms: list[Alarm] = []
+        self.content: tuple[object, ...] | None = None
+        self.order: tuple[object, ...] | None = None
+        self._left = tensor.parameters
+        self._parts: list[_Part] = []
+        self._bad = 0
+        self._leading: Array | None = None
+        self._lock = threading.Lock()
+        self._step = -(-tensor.parameters // LARGEST_SAMPLE)
+
+    def take(self, block: Block) -> None:
+        """Take a block, and test the tensor if it is the last."""
+        values = np.asarray(block.values, block.values.dtype.newbyteorder("="))
+        part = self._taken(block.first, values)
+        with self._lock:
+            if part is not None:
+                self._parts.append(part)
+            self._left -= values.size
+            done = self._left == 0
+        if done:
+            self._parts.sort(key=lambda part: part.first)
+            self.alarms += self._test()
+            self._parts.clear()
+
+    def _taken(self, first: int, values: Array) -> _Part | None:
+        if isinstance(self.law, Constant | Ones):
+            return self._mismatch(first, values)
+        if self.patch is not None:
+            values = self._outside(first, values)
+        whole = isinstance(self.law, Orthogonal | Sparse)
+        wide = values.astype(np.float64 if values.itemsize > 4 else np.float32, copy=whole)
+        if first == 0:
+            self._leading = wide[:LEADING].copy()
+        if whole:
+            return _Part(first, wide, None)
+        if not wide.size:
+            return None
+        moments = Moments.of(wide, self.law.mean(self.tensor.shape))
+        return _Part(first, wide[-first % self._step :: self._step].copy(), moments)
+
+    def _outside(self, first: int, values: Array) -> Array:
+        """Return the elements outside the patch, and count those within that are not its value."""
+        assert self.patch is not None
+        start, stop = (min(max(end - first, 0), values.size) for end in self.patch[:2])
+        held = np.array(self.patch[2]).astype(values.dtype)
+        self._bad += int(np.count_nonzero(values[start:stop] != held))
+        return np.concatenate((values[:start], values[stop:]))
+
+    def _mismatch(self, first: int, values: Array) -> _Part | None:
+        """Return the first element that is not as a law without chance has it, if any is not."""
+        expected = np.empty(values.size, numpy_dtype(self.tensor.dtype))
+        drawer(self.tensor)(first, expected)
+        a, b = expected.astype(np.float64), values.astype(np.float64)
+        precision = PRECISIONS.get(self.tensor.dtype)
+        near = np.abs(a) * 2.0**-precision.fraction if precision else 0.0
+        wrong = ~(np.abs(a - b) <= near)
+        if not wrong.any():
+            return None
+        at = int(np.argmax(wrong))
+        self._bad += int(np.count_nonzero(wrong))
+        return _Part(first + at, np.array([a[at], b[at]]), None)
+
+    def _test(self) -> Iterator[Alarm]:
+        shape = self.tensor.shape
+        if isinstance(self.law, Constant | Ones):
+            if self._parts:
+                first, (expected, found), _ = self._parts[0]
+                at = [int(i) for i in np.unravel_index(first, shape)]
+                text = f"expected {expected:.6g} at {at}, found {found:.6g}; {self._bad:,} differ"
+                yield Alarm("value", text, 0.0)
+            return
+        if self._bad:
+            assert self.patch is not None
+            yield Alarm("value", f"{self._bad:,} elements are not {self.patch[2]:.6g}", 0.0)
+        if not self._parts:
+            return
+        values = np.concatenate([part.values for part in self._parts])
+        self._remember(values)
+        if isinstance(self.law, Orthogonal):
+            yield from orthogonal_alarms(self.law, values.reshape(shape), self.tensor.dtype)
+            return
+        law: chances.Law
+        if isinstance(self.law, Sparse):
+            yield from zero_alarms(self.law, values.reshape(shape))
+            values = values[values != 0.0]
+            law = Normal(0.0, self.law.stddev)
+            if not values.size:
+                return
+            moments = Moments.of(values, 0.0)
+            values = values[:: -(-values.size // LARGEST_SAMPLE)]
+        else:
+            law = self.law
+            moments = self._parts[0].moments or Moments.of(values, 0.0)
+            for part in self._parts[1:]:
+                moments = moments.merged(part.moments or moments)
+        yield from law_alarms(law, moments, values, self.tensor.dtype, self.threshold)
+
+    def _remember(self, values: Array) -> None:
+        """Keep what tells whether another tensor has the same elements, or the same words."""
+        dtype = self.tensor.dtype
+        moments = tuple((p.moments.total, p.moments.squares) for p in self._parts if p.moments)
+        digest = hashlib.sha256(np.ascontiguousarray(values).data).digest()
+        self.content = (dtype, self.tensor.parameters, digest, moments)
+        if self._leading is not None and self._leading.size == LEADING:
+            self.order = tuple(np.argsort(self._leading, kind="stable").tolist())
+
+
+def _parted(law: Distribution) -> tuple[Any, tuple[int, int, float] | None]:
+    if isinstance(law, Patched):
+        return law.law, (law.start, law.stop, law.value)
+    return law, None
+
+
+def _find_twins(takers: Sequence[_Taker]) -> None:
+    """Raise an alarm for tensors with the content of another, or its words under another law."""
+    contents: dict[object, str] = {}
+    orders: dict[object, str] = {}
+    for taker in takers:
+        if taker.content is None or taker.tensor.parameters < 2:
+            continue
+        name = taker.tensor.name
+        twin = contents.setdefault(taker.content, name)
+        other = orders.setdefault(taker.order, name) if taker.order is not None else name
+        if twin != name:
+            if taker.tensor.parameters * PRECISIONS[taker.tensor.dtype].itemsize >= 8:
+                taker.alarms.append(Alarm("identical", f"the same elements as {twin}", 0.0))
+        elif other != name:
+            text = f"the same random numbers as {other}, scaled"
+            taker.alarms.append(Alarm("shared", text, 0.0))

@@ -1,0 +1,267 @@
+"""What a weight file holds, whoever wrote it: statistics of each tensor, and the laws it fits."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glorot_cli.checks.claims import by_stored_name, claimed_plan, is_kept, read_claim
+from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.errors import GlorotError
+from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
+from glorot_cli.formats.blocks import Block, each_tensor
+from glorot_cli.formats.elements import Elements
+from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.laws.agreement import agrees
+from glorot_cli.laws.fitting import SAMPLE, Fit, Sketch, fits
+from glorot_cli.laws.structures import is_certain, structured
+from glorot_cli.moments import Moments
+from glorot_cli.plan import PlannedTensor, is_selected
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# So many elements of a uniform law are not orthogonal by chance, nor by design.
+_MANY = 4096
+# So many float32 stay in cache while they are looked at several times.
+_CHUNK = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedTensor:
+    """Hold what a file holds under a name.
+
+    `moments`, `histogram` and `fits` are None where there are no numbers to read, or only headers
+    were read. `fits` is empty if the elements are of no known law. `claim` is the initialiser that
+    the provenance names, and `agrees` whether the elements could be drawn by it, where that can be
+    told. `planned` is the tensor of the provenance's plan; `sample` is there on request.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    nbytes: int
+    fans: Fans | None
+    moments: Moments | None = None
+    histogram: list[int] | None = None
+    fits: list[Fit] | None = None
+    claim: str | None = None
+    agrees: bool | None = None
+    sha256: str | None = None
+    planned: PlannedTensor | None = field(default=None, compare=False, repr=False)
+    sample: Array | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Hold what `inspect_weights` found: the provenance is as the file claims it, or None."""
+
+    path: str
+    format: str
+    provenance: dict[str, Any] | None
+    tensors: list[InspectedTensor]
+
+
+class _Chosen(NamedTuple):
+    """A tensor to look at, with what the provenance plans for it."""
+
+    stored: StoredTensor
+    planned: PlannedTensor | None
+    fans: Fans | None
+
+
+class _Found(NamedTuple):
+    sketch: Sketch
+    fits: list[Fit]
+    agrees: bool | None
+
+
+def inspect_weights(
+    path: str | os.PathLike[str],
+    *,
+    fans: FanRule | None = None,
+    axes: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    headers: bool = False,
+    sha256: bool = False,
+    samples: bool = False,
+    workers: int | None = None,
+) -> Inspection:
+    """Read a weight file in blocks and say of each tensor what it holds and which laws it fits.
+
+    Fans are the plan's where the file says which spec made it. Otherwise `axes` gives the roles of
+    kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors, Keras's
+    for the rest). `include` and `exclude` are globs on names. `headers` reads no elements; `sha256`
+    hashes each tensor's elements, in C order and little-endian; `samples` keeps up to 32,768 of
+    them, in order of size.
+
+    Raises:
+        FormatError: if the file cannot be read.
+    """
+    file = read_headers(path)
+    provenance = read_claim(file)
+    planned: dict[str, PlannedTensor] = {}
+    if provenance is not None:
+        with contextlib.suppress(GlorotError):
+            planned = by_stored_name(claimed_plan(provenance), file)
+    if axes is not None:
+        _check_letters(axes)
+    rule = fans or ("exact" if axes else "torch" if file.format == "safetensors" else "keras")
+    chosen = []
+    for stored in file.tensors:
+        plan = planned.get(stored.name)
+        if is_selected(stored.name if plan is None else plan.name, include, exclude):
+            given = plan is None or fans is not None or axes is not None
+            count = _fans(stored.shape, rule, axes) if given or plan is None else plan.fans
+            chosen.append(_Chosen(stored, plan, count))
+    found = {} if headers else _read(file, provenance, chosen, workers)
+    digests = _digests(file, [each.stored for each in chosen], workers) if sha256 else {}
+    tensors = []
+    for index, (stored, plan, count) in enumerate(chosen):
+        result = found.get(index)
+        kept = plan is not None and is_kept(provenance, plan.name)
+        tensors.append(
+            InspectedTensor(
+                stored.name if plan is None else plan.name,
+                stored.shape,
+                stored.dtype,
+                stored.nbytes,
+                count,
+                moments=result and result.sketch.moments,
+                histogram=result and result.sketch.histogram,
+                fits=result and result.fits,
+                claim=None if plan is None else "kept" if kept else plan.initializer,
+                agrees=None if result is None else result.agrees,
+                sha256=digests.get(index),
+                planned=None if kept else plan,
+                sample=result.sketch.ordered if result is not None and samples else None,
+            )
+        )
+    return Inspection(os.fspath(file.path), file.format, provenance, tensors)
+
+
+def _check_letters(axes: str) -> None:
+    try:
+        check_axes(axes, (1,) * len(axes))
+    except ValueError as error:
+        raise GlorotError(f"axes: {error}") from None
+
+
+def _fans(shape: Shape, rule: FanRule, axes: str | None) -> Fans | None:
+    if len(shape) < 2:
+        return None
+    try:
+        if axes is not None:
+            check_axes(axes, shape)
+        return count_fans(rule, shape, axes)
+    except ValueError:
+        return None
+
+
+def _read(
+    file: StoredFile,
+    provenance: dict[str, Any] | None,
+    chosen: Sequence[_Chosen],
+    workers: int | None,
+) -> dict[int, _Found]:
+    """Take moments and a sample of each tensor that NumPy can read, and name its laws."""
+    readable = [
+        (index, each)
+        for index, each in enumerate(chosen)
+        if each.stored.nbytes and each.stored.dtype in ITEM_SIZES
+    ]
+    steps = [-(-math.prod(each.stored.shape) // SAMPLE) for _, each in readable]
+
+    def take(block: Block) -> tuple[Moments, Array]:
+        step = steps[block.tensor]
+        parts = range(0, block.values.size, _CHUNK)
+        moments = (_moments(_floats(block.values[i : i + _CHUNK])) for i in parts)
+        sample = _floats(block.values[-block.first % step :: step].copy())
+        return functools.reduce(Moments.merged, moments), sample
+
+    with Elements(file) as elements:
+
+        def finish(number: int, parts: list[tuple[Moments, Array]]) -> _Found:
+            stored, plan, fans = readable[number][1]
+            moments = functools.reduce(Moments.merged, (moments for moments, _ in parts))
+            ordered = np.sort(np.concatenate([sample for _, sample in parts]))
+            sketch = Sketch(moments, ordered)
+            names = fits(sketch, fans, stored.dtype)
+            if moments.count <= _MANY or not any(fit.law.endswith("uniform") for fit in names):
+                shaped = list(structured(elements, stored, sketch))
+                # Continuous laws make no such structure, but by chance in the fewest bits.
+                names = shaped + (
+                    [] if any(is_certain(fit, stored.dtype) for fit in shaped) else names
+                )
+            drawn = plan is not None and not is_kept(provenance, plan.name)
+            agreed = agrees(plan, stored, sketch, names) if plan is not None and drawn else None
+            return _Found(sketch, names, agreed)
+
+        results = each_tensor(
+            file, [each.stored for _, each in readable], take, finish, workers=workers
+        )
+    return {
+        index: result
+        for (index, _), result in zip(readable, results, strict=True)
+        if result is not None
+    }
+
+
+def _floats(block: Array) -> Array:
+    if block.dtype.name == "bfloat16":
+        # The upper half of a float32: shifting is faster than the cast.
+        words = np.empty(block.size, np.uint32)
+        np.left_shift(block.view(np.uint16), np.uint32(16), out=words, dtype=np.uint32)
+        return words.view(np.float32)
+    if block.dtype.itemsize < 4 or block.dtype.kind == "i":
+        block = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)
+    return np.asarray(block, block.dtype.newbyteorder("="))
+
+
+def _moments(block: Array) -> Moments:
+    found = Moments.of(block, 0.0)
+    mean = found.total / found.count
+    if found.squares < 1.1 * found.count * mean * mean < math.inf:
+        # The spread is small beside the mean: sums about 0 would lose its digits.
+        found = Moments.of(block, float(block.dtype.type(mean))).about(0.0)
+    return found
+
+
+def _digests(
+    file: StoredFile, tensors: Sequence[StoredTensor], workers: int | None
+) -> dict[int, str]:
+    """Hash the elements of each tensor, several tensors at a time."""
+    with Elements(file) as elements, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+
+        def digest(tensor: StoredTensor) -> str:
+            hashed = hashlib.sha256()
+            for piece in _pieces(elements, tensor):
+                hashed.update(piece)
+            return hashed.hexdigest()
+
+        return dict(enumerate(pool.map(digest, tensors)))
+
+
+def _pieces(elements: Elements, tensor: StoredTensor) -> Iterator[memoryview]:
+    """Give a tensor's bytes in C order, little-endian."""
+    if tensor.slabs is not None:
+        for slab in tensor.slabs():
+            yield np.ascontiguousarray(slab, slab.dtype.newbyteorder("<")).view(np.uint8).data
+        return
+    swaps = tensor.byte_order == ">"
+    for start in range(0, tensor.nbytes, BLOCK_BYTES):
+        raw = elements.raw(tensor, start, min(BLOCK_BYTES, tensor.nbytes - start))
+        if swaps:
+            itemsize = tensor.nbytes // math.prod(tensor.shape)
+            raw = raw.reshape(-1, itemsize)[:, ::-1].reshape(-1)
+        yield np.ascontiguousarray(raw).data

@@ -1,0 +1,101 @@
+"""The program: its entry, its exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from glorot_cli.cli import checks, init, pictures, plans
+from glorot_cli.cli.exits import Exit
+from glorot_cli.errors import GlorotError, printable
+
+
+class _StoppedError(Exception):
+    """Carry a Ctrl-C or a system's error past typer, whose versions answer them differently."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError) as error:
+            raise _StoppedError from error
+
+
+app = typer.Typer(
+    name="glorot",
+    cls=_Commands,
+    help="Turn a layer-shape spec into initialised neural-network weight files.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; every mistake becomes one line."""
+    try:
+        try:
+            code = app(list(arguments), standalone_mode=False)
+            sys.stdout.flush()
+            return int(code or Exit.DONE)
+        except _StoppedError as stopped:
+            raise stopped.__cause__ or stopped from None
+    except GlorotError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+    except OSError as error:
+        return _fail(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
+    except Exception as error:
+        # Typer carries its own click, whose errors are known by their method.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(error.format_message() or "see glorot --help")
+
+
+def _fail(message: str, code: Exit = Exit.MISTAKE) -> int:
+    print(f"glorot: {printable(message)}", file=sys.stderr)
+    return code
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Turn a layer-shape spec into initialised neural-network weight files."""
+    if version:
+        from glorot_cli import __version__
+
+        print(f"glorot {__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help(), file=sys.stderr)
+        raise typer.Exit(Exit.MISTAKE)
+
+
+# In the order in which --help lists them.
+COMMANDS = (
+    init.init,
+    plans.plan,
+    plans.explain,
+    plans.fans,
+    plans.spec,
+    plans.schema,
+    checks.inspect,
+    checks.verify,
+    checks.diff,
+    pictures.plot,
+)
+for command in COMMANDS:
+    app.command()(command)

@@ -1,0 +1,177 @@
+"""The command that draws: init."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
+
+import typer
+
+from glorot_cli.cli.options import (
+    AllOption,
+    DTypeOption,
+    JsonOption,
+    QuietOption,
+    RngOption,
+    SeedOption,
+    SetOption,
+    SpecPath,
+    WorkersOption,
+    choice,
+    folds,
+    note,
+)
+from glorot_cli.cli.specs import planned
+from glorot_cli.errors import GlorotError, shown
+
+
+def init(
+    spec: SpecPath,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy.",
+        ),
+    ],
+    seed: SeedOption = None,
+    rng: RngOption = None,
+    dtype: DTypeOption = None,
+    set_: SetOption = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="safetensors, keras, h5 or npy, whatever the output's name ends in."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-shard-size", metavar="SIZE", help="Write shards of 5GB, 512MiB, ... to a folder."
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="FILE", help="A model's configuration: for .keras, or for shards."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", metavar="FILE", help="Keep the tensors of an older weight file."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="GLOB", help="With --base: draw these tensors anew."),
+    ] = None,
+    resize: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resize",
+            metavar="GLOB=init|mean|zeros",
+            help="With --base: give these tensors the spec's size, and fill what is new.",
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option("--rank", metavar="R", help="Write only this process's shards, from 0."),
+    ] = None,
+    world_size: Annotated[
+        int | None, typer.Option("--world-size", metavar="N", help="How many processes write.")
+    ] = None,
+    ranks: Annotated[
+        str | None,
+        typer.Option("--ranks", metavar="auto", help="Read both from Slurm or RANK/WORLD_SIZE."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the shards that an earlier run completed.")
+    ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="Write shards on a Dask cluster, or local."),
+    ] = None,
+    workers: WorkersOption = None,
+    show_all: AllOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw the weights of a spec into a file."""
+    from glorot_cli.formats import choose_format
+    from glorot_cli.report import documents
+    from glorot_cli.report import tables as report
+    from glorot_cli.writing.weights import write_weights
+
+    if output in ("", "-"):
+        raise GlorotError("-o: expected a path; weights are not written to standard output")
+    choice("--format", format, ("safetensors", "keras", "h5", "npy"))
+    plan = planned(spec, seed, dtype, set_, rng)
+    chosen = choose_format(output, format, sharded=max_shard_size is not None)
+    if base is None and (only or resize):
+        raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
+    if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
+        raise GlorotError(f"-o: {output} is the spec itself")
+    kept = None if base is None else _checkpoint(base, only, resize)
+    for notice in plan.notices + (() if kept is None else kept.notices(plan)):
+        note(notice, quiet)
+    with report.progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
+        settings: dict[str, Any] = {
+            "max_shard_size": max_shard_size,
+            "config": config,
+            "workers": workers,
+            "force": force,
+            "progress": progress,
+        }
+        if dask is not None:
+            if max_shard_size is None or base or rank is not None or ranks or format:
+                raise GlorotError(
+                    "--dask writes shards: give --max-shard-size, and no base or rank"
+                )
+            from glorot_cli.writing.cluster import write_on_cluster
+
+            moments = write_on_cluster(dask, plan, output, **settings)
+        else:
+            moments = write_weights(
+                plan,
+                output,
+                format=format,
+                base=kept,
+                ranks=_ranks(ranks, rank, world_size),
+                resume=resume,
+                **settings,
+            )
+    if plan.seed_was_drawn:
+        note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
+    if json:
+        documents.print_json(documents.init_document(plan, moments, output))
+    elif not quiet:
+        report.print_plan(plan, moments, fold=folds(show_all))
+
+
+def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Any:
+    from glorot_cli.writing.ranks import checked_ranks, ranks_of_environment
+
+    if said is not None:
+        choice("--ranks", said, ("auto",))
+        if rank is not None or world_size is not None:
+            raise GlorotError("--ranks auto takes no --rank and no --world-size")
+        return ranks_of_environment(os.environ)
+    if rank is None and world_size is None:
+        return None
+    if rank is None or world_size is None:
+        raise GlorotError("--rank and --world-size go together")
+    return checked_ranks(rank, world_size)
+
+
+def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Any:
+    from glorot_cli.writing.checkpoint import FILLINGS, Checkpoint
+
+    filling = {}
+    for text in resize or ():
+        glob, _, how = text.rpartition("=")
+        if not glob or how not in FILLINGS:
+            raise GlorotError(f"--resize: expected GLOB={'|'.join(FILLINGS)}, found {shown(text)}")
+        filling[glob] = how
+    return Checkpoint.read(path, only or (), cast("Any", filling))

@@ -1,0 +1,104 @@
+"""The options that several commands share, and what is said of their values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from glorot_cli.errors import GlorotError, printable, shown
+
+SpecPath = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC", help="The spec, YAML or JSON; - reads standard input; or a weight file."
+    ),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
+]
+RngOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rng",
+        help="Replace the spec's stream: aes-ctr, or the bits of a framework: "
+        "keras-numpy (keras 3.15.1, numpy 2.4.6), keras-jax (jax 0.10.2), keras-torch (torch "
+        "2.13.0), keras-tensorflow (tensorflow 2.21.0), torch, jax.",
+    ),
+]
+DTypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="Replace the spec's dtype, such as bfloat16.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=SIZE", help="Replace one of the dims.")
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="On a terminal, do not fold repeated tensors into a row.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Threads; all cores by default. No byte depends on it."),
+]
+IncludeOption = Annotated[
+    list[str] | None, typer.Option("--include", help="Only names that match this glob.")
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", help="No names that match this glob.")
+]
+FansOption = Annotated[
+    str | None,
+    typer.Option("--fans", help="The rule for fans: exact, keras, keras-3.14, torch or jax."),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option("--axes", help="One letter per axis: I input, O output, B batch, others field."),
+]
+
+FilePath = Annotated[
+    str, typer.Argument(metavar="FILE", help="A weight file, or a folder of .npy or of shards.")
+]
+MaybeSpecPath = Annotated[
+    str | None,
+    typer.Argument(metavar="[SPEC]", help="The spec; the file's own provenance by default."),
+]
+AllStatusOption = Annotated[
+    bool, typer.Option("--all", help="Show the tensors too that are as they should be.")
+]
+CompareOption = Annotated[
+    str | None,
+    typer.Option("--compare", metavar="NAMES", help="Set initializers side by side: a,b,c."),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", min=2, help="Push as many random examples through the layers."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
+FalseAlarmOption = Annotated[
+    float,
+    typer.Option(
+        "--false-alarm", help="With --statistics: the chance of any alarm on a good file."
+    ),
+]
+
+
+def note(message: str, quiet: bool) -> None:
+    if not quiet:
+        print(f"note: {printable(message)}", file=sys.stderr)
+
+
+def choice(option: str, value: str | None, known: Sequence[str]) -> Any:
+    if value is not None and value not in known:
+        raise GlorotError(f"{option}: expected {', '.join(known)}, found {shown(value)}")
+    return value
+
+
+def folds(show_all: bool) -> bool:
+    return sys.stdout.isatty() and not show_all
+
+
+def names(text: str | None) -> list[str]:
+    return [name for name in (text or "").split(",") if name]

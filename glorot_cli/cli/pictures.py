@@ -1,0 +1,75 @@
+"""The command that makes pictures: plot."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from glorot_cli.cli.options import (
+    AxesOption,
+    BatchOption,
+    CompareOption,
+    ExcludeOption,
+    FansOption,
+    ForceOption,
+    IncludeOption,
+    SeedOption,
+    SetOption,
+    WorkersOption,
+    choice,
+    names,
+)
+from glorot_cli.cli.specs import planned
+from glorot_cli.errors import GlorotError
+from glorot_cli.fans import FAN_RULES, FanRule
+
+
+def plot(
+    file: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A weight file, or a spec.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The picture: .png, .svg or .pdf.")],
+    gains: Annotated[
+        bool, typer.Option("--gains", help="Draw the gains through the depth instead.")
+    ] = False,
+    compare: CompareOption = None,
+    batch: BatchOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    rule: FansOption = None,
+    axes: AxesOption = None,
+    force: ForceOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Draw each tensor's histogram with its law, or what a start does through the depth."""
+    from glorot_cli.derive import describes_weights
+    from glorot_cli.pictures.plot import check_output, plot_gains, plot_histograms
+    from glorot_cli.pictures.portraits import portraits_of_file, portraits_of_plan
+
+    check_output(output)
+    choice("--fans", rule, FAN_RULES)
+    if not gains and (compare is not None or batch is not None):
+        raise GlorotError("--compare and --batch are for --gains")
+    holds_weights = describes_weights(file) and not file.endswith(".json")
+    if gains:
+        from glorot_cli.checks.verify import plan_of_file
+        from glorot_cli.gains.comparison import compare as compare_plan
+
+        made = plan_of_file(file) if holds_weights else planned(file, seed, dims=set_)
+        made = made.selected(include or (), exclude or ())
+        plot_gains(compare_plan(made, names(compare), batch), output, force=force)
+        return
+    if holds_weights:
+        portraits = portraits_of_file(
+            file,
+            fans=cast("FanRule | None", rule),
+            axes=axes,
+            include=include or (),
+            exclude=exclude or (),
+            workers=workers,
+        )
+    else:
+        made = planned(file, seed, dims=set_).selected(include or (), exclude or ())
+        portraits = portraits_of_plan(made)
+    plot_histograms(portraits, output, force=force)

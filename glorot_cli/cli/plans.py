@@ -1,0 +1,165 @@
+"""The commands that draw nothing: plan, explain, fans, spec, schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from glorot_cli.cli.options import (
+    AllOption,
+    AxesOption,
+    BatchOption,
+    CompareOption,
+    DTypeOption,
+    ExcludeOption,
+    FansOption,
+    IncludeOption,
+    JsonOption,
+    QuietOption,
+    RngOption,
+    SeedOption,
+    SetOption,
+    SpecPath,
+    choice,
+    folds,
+    names,
+    note,
+)
+from glorot_cli.cli.specs import planned
+from glorot_cli.errors import GlorotError, shown
+from glorot_cli.fans import FAN_RULES, FanRule
+
+
+def plan(
+    spec: SpecPath,
+    seed: SeedOption = None,
+    rng: RngOption = None,
+    dtype: DTypeOption = None,
+    set_: SetOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    compare: CompareOption = None,
+    batch: BatchOption = None,
+    show_all: AllOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show every tensor of a spec, without drawing it."""
+    from glorot_cli.report import documents
+    from glorot_cli.report import tables as report
+
+    made = planned(spec, seed, dtype, set_, rng).selected(include or (), exclude or ())
+    if not made.entries:
+        raise GlorotError("no tensor's name matches --include and --exclude")
+    for notice in made.notices:
+        note(notice, quiet)
+    compared = None
+    if compare is not None or batch is not None:
+        from glorot_cli.gains.comparison import compare as compare_plan
+        from glorot_cli.report import contrast
+
+        compared = compare_plan(made, names(compare), batch)
+    if json:
+        document = documents.plan_document(made)
+        if compared is not None:
+            document["comparison"] = contrast.comparison_document(compared)
+        documents.print_json(document)
+    elif compared is not None and not quiet:
+        contrast.print_comparison(compared)
+    elif not quiet:
+        report.print_plan(made, fold=folds(show_all))
+
+
+def explain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An initializer, or a tensor.")],
+    spec: Annotated[
+        str | None, typer.Option("--spec", help="The spec that has a tensor of that name.")
+    ] = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Explain an initializer, or with --spec how a tensor was decided."""
+    from glorot_cli.report.explain import explain_initializer, explain_tensor
+
+    print(
+        explain_initializer(name)
+        if spec is None
+        else explain_tensor(planned(spec, seed, dims=set_), name)
+    )
+
+
+def fans(
+    shape: Annotated[str, typer.Argument(metavar="SHAPE", help="Sizes, such as 3,3,64,128.")],
+    axes: AxesOption = None,
+    rule: FansOption = None,
+    fused: Annotated[
+        int, typer.Option("--fused", min=1, help="Equal kernels side by side on the O axis.")
+    ] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Show a kernel's fans and Glorot limit, without a spec."""
+    from glorot_cli import fans as rules
+    from glorot_cli.report import documents
+
+    sizes = _sizes(shape)
+    choice("--fans", rule, FAN_RULES)
+    chosen = cast(FanRule, rule or "exact")
+    if axes is not None and chosen in ("torch", "jax", "keras-3.14"):
+        raise GlorotError(f"--fans {chosen} reads the shape in its own order and takes no --axes")
+    try:
+        if axes is not None:
+            rules.check_axes(axes, sizes, fused)
+        elif fused > 1:
+            raise GlorotError("--fused needs --axes")
+        count = rules.count_fans(chosen, sizes, axes, fused)
+    except ValueError as error:
+        raise GlorotError(str(error)) from None
+    limit = rules.glorot_limit(count)
+    document = {
+        "shape": list(sizes),
+        "axes": axes,
+        "rule": chosen,
+        "fan_in": count.fan_in,
+        "fan_out": count.fan_out,
+        "limit": limit,
+    }
+    if json:
+        documents.print_json(document)
+    else:
+        print(f"fan_in {count.fan_in}, fan_out {count.fan_out}, glorot limit {limit!r}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.strip("()[] ").split(",")
+    if all(part.strip().isascii() and part.strip().isdigit() for part in parts) and len(text) < 400:
+        sizes = tuple(int(part) for part in parts)
+        if all(0 < size < 2**40 for size in sizes):
+            return sizes
+    raise GlorotError(f"expected positive sizes such as 3,3,64,128, found {shown(text)}")
+
+
+def spec(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A weight file, or a Keras model's JSON or archive."),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Print a spec of what a file describes."""
+    from glorot_cli.derive import comments, derive_spec, spec_text
+    from glorot_cli.report import documents
+
+    derived = derive_spec(file)
+    if json:
+        documents.print_json(derived)
+    else:
+        print(spec_text(derived, comments(derived)), end="")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from glorot_cli.report import documents
+    from glorot_cli.spec.schema import spec_schema
+
+    documents.print_json(spec_schema())

@@ -1,0 +1,51 @@
+"""From what a command line says to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from glorot_cli.cli.options import choice
+from glorot_cli.errors import GlorotError, shown
+
+
+def planned(
+    spec: str,
+    seed: int | None = None,
+    dtype: str | None = None,
+    dims: Sequence[str] | None = None,
+    rng: str | None = None,
+) -> Any:
+    from glorot_cli.dtypes import DTYPES
+    from glorot_cli.plan import make_plan
+    from glorot_cli.spec import load_spec
+    from glorot_cli.streams import STREAMS
+
+    if seed is not None and not 0 <= seed < 2**64:
+        raise GlorotError(f"--seed: expected an integer from 0 to 2**64 - 1, found {seed}")
+    overrides = {
+        "seed": seed,
+        "dtype": choice("--dtype", dtype, DTYPES),
+        "rng": choice("--rng", rng, tuple(STREAMS)),
+    }
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return make_plan(load_spec(_readable(spec), given, dict(map(_dim, dims or ()))))
+
+
+def _readable(spec: str) -> Any:
+    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is."""
+    if not spec.endswith((".yaml", ".yml")) and spec != "-":
+        from glorot_cli.derive import derive_spec, describes_weights
+
+        if describes_weights(spec):
+            derived = derive_spec(spec)
+            derived.pop("seed", None)
+            return derived
+    return spec
+
+
+def _dim(text: str) -> tuple[str, int]:
+    name, equals, size = text.partition("=")
+    if not equals or not size.isascii() or not size.isdigit() or len(size) > 20:
+        raise GlorotError(f"--set: expected a dim and a size such as d=1024, found {shown(text)}")
+    return name, int(size)

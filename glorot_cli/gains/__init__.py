@@ -1,0 +1,1 @@
+"""What a start does to activations and gradients through the depth of a network."""

@@ -1,0 +1,1 @@
+"""What elements tell of their law: known laws that they fit, and what speaks against one."""

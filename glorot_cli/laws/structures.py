@@ -1,0 +1,174 @@
+"""Laws that show in where elements stand: orthogonal, identity, dirac and sparse kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from glorot_cli.distributions import Normal, Ones
+from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.fans import Shape
+from glorot_cli.formats.elements import Elements
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredTensor
+from glorot_cli.laws.fitting import LEAST, Fit, Sketch, quality
+from glorot_cli.moments import Moments, significant
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# So many vectors tell an orthogonal kernel from a random one, even in eight bits.
+VECTORS = 16
+# What is not contiguous in the file, or has to be seen whole, is looked at up to this size.
+LARGEST_WHOLE = 64 << 20
+
+
+def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterator[Fit]:
+    """Give the structures that a tensor has.
+
+    Raises:
+        FormatError: if the file ends early.
+    """
+    m, shape = sketch.moments, tensor.shape
+    finite = math.isfinite(m.minimum) and math.isfinite(m.maximum)
+    if tensor.dtype not in PRECISIONS or len(shape) < 2 or not finite or m.minimum == m.maximum:
+        return
+    if tensor.slabs is not None and tensor.nbytes > LARGEST_WHOLE:
+        return
+    yield from _diagonal(elements, tensor, m)
+    zeros = np.searchsorted(sketch.ordered, 0.0, "right") - np.searchsorted(sketch.ordered, 0.0)
+    if zeros > 0.005 * sketch.ordered.size:
+        if 3 <= len(shape) <= 5:
+            yield from _delta(elements, tensor, m)
+        if len(shape) == 2 and tensor.nbytes <= LARGEST_WHOLE:
+            yield from _sparse(elements, tensor, sketch)
+    else:
+        yield from _orthogonal(elements, tensor)
+
+
+def is_certain(fit: Fit, dtype: str) -> bool:
+    """Tell whether a structure cannot be a continuous law's accident."""
+    return fit.law != "orthogonal" or PRECISIONS[dtype].itemsize >= 4
+
+
+def _box(elements: Elements, tensor: StoredTensor, *parts: tuple[int, int]) -> Array:
+    """Read the box of the given ranges along the first axes, and everything along the others."""
+    ranges = [*parts, *((0, size) for size in tensor.shape[len(parts) :])]
+    return elements.box(tensor, tuple(slice(*part) for part in ranges)).astype(np.float64)
+
+
+def _orthogonal(elements: Elements, tensor: StoredTensor) -> Iterator[Fit]:
+    """Look at some vectors of the shorter side, in Keras's and in torch's reading of a kernel."""
+    shape = tensor.shape
+    readings = {(math.prod(shape[:-1]), shape[-1]), (shape[0], math.prod(shape[1:]))}
+    for rows, columns in sorted(readings):
+        if min(rows, columns) < 2 or min(rows, columns) * max(rows, columns) < 4:
+            continue
+        matrix = StoredTensor(
+            tensor.name, (rows, columns), tensor.dtype, tensor.offset, tensor.nbytes,
+            tensor.byte_order, tensor.path, tensor.slabs,
+        )  # fmt: skip
+        wanted = min(VECTORS, rows, columns)
+        if rows <= columns:
+            vectors = _box(elements, matrix, (0, wanted))
+        else:
+            vectors = _box(elements, matrix, (0, rows), (0, wanted)).T
+        gain = _gain(vectors, tensor.dtype)
+        if gain is not None:
+            yield Fit("orthogonal", 1.0, {"gain": significant(gain)})
+            return
+
+
+def _gain(vectors: Array, dtype: str) -> float | None:
+    """Return the length of vectors that are orthogonal and of one length, up to rounding."""
+    products = vectors @ vectors.T
+    square = float(np.mean(np.diagonal(products)))
+    if not square > 0.0:
+        return None
+    off = float(np.abs(products / square - np.eye(len(vectors))).max())
+    # Rounding errors average out along a vector.
+    step = 2.0 ** -PRECISIONS[dtype].fraction
+    allowed = 6.0 * step / math.sqrt(vectors.shape[1]) + step * step + 1e-5
+    return math.sqrt(square) if off <= min(allowed, 0.5) else None
+
+
+def _delta(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:
+    """Look for a convolution's kernel that is orthogonal at its centre and 0 elsewhere."""
+    shape = tensor.shape
+    centre = [((size - 1) // 2, (size - 1) // 2 + 1) for size in shape[:-2]]
+    matrix = _box(elements, tensor, *centre).reshape(shape[-2:])
+    squares = float(np.sum(matrix * matrix))
+    if squares < m.squares * (1.0 - 1e-5) or min(matrix.shape) < 2:
+        return
+    gain = _gain(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, tensor.dtype)
+    if gain is not None:
+        yield Fit("delta_orthogonal", 1.0, {"scale": significant(gain)})
+
+
+def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterator[Fit]:
+    """Look for a normal law with as many zeros in each column."""
+    values = _box(elements, tensor)
+    zeros = np.count_nonzero(values == 0.0, axis=0)
+    drawn = values[values != 0.0]
+    alike = not drawn.size or drawn.min() == drawn.max()
+    if alike or zeros.min() == 0 or zeros.max() != zeros.min():
+        return
+    moments = Moments.of(drawn, 0.0)
+    std = math.sqrt(moments.squares / drawn.size)
+    law = Normal(0.0, std)
+    chance = quality(law, Sketch(moments, np.sort(drawn[:: -(-drawn.size // 32768)])), tensor.dtype)
+    if chance >= LEAST:
+        parameters = {
+            "sparsity": significant(int(zeros[0]) / tensor.shape[0]),
+            "std": significant(std),
+        }
+        yield Fit("sparse", significant(chance, 3), parameters)
+
+
+def _diagonal(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:
+    """Look for one value at the places of an identity, or of a convolution that passes through."""
+    value = m.maximum if m.minimum == 0.0 else m.minimum
+    if 0.0 not in (m.minimum, m.maximum) or abs(m.squares - value * m.total) > 1e-5 * m.squares:
+        return
+    count = round(m.total / value)
+    if count > min(10_000_000, 2 * max(tensor.shape)):
+        return
+    places = _places(elements, tensor)
+    for name, law in _known_places(tensor.shape, count):
+        expected = [
+            law.start + group * law.stride + i * law.step
+            for group in range(law.groups)
+            for i in range(law.count)
+        ]
+        if places == expected:
+            if name == "identity":
+                yield Fit(name, 1.0, {"gain": value})
+            elif value == 1.0:
+                yield Fit(name, 1.0, {"groups": float(law.groups)})
+
+
+def _known_places(shape: Shape, count: int) -> Iterator[tuple[str, Ones]]:
+    if len(shape) == 2:
+        yield "identity", Ones(1.0, min(shape), shape[1] + 1)
+        return
+    field = math.prod(shape[2:])
+    centre = 0
+    for size in shape[2:]:
+        centre = centre * size + size // 2
+    for groups in range(1, min(shape[0], count) + 1):
+        outputs = shape[0] // groups
+        if shape[0] % groups == 0 and groups * min(outputs, shape[1]) == count:
+            step, stride = (shape[1] + 1) * field, outputs * shape[1] * field
+            yield "dirac", Ones(1.0, min(outputs, shape[1]), step, centre, groups, stride)
+
+
+def _places(elements: Elements, tensor: StoredTensor) -> list[int]:
+    """Return where elements are not 0."""
+    total = math.prod(tensor.shape)
+    step = BLOCK_BYTES // PRECISIONS[tensor.dtype].itemsize
+    found: list[int] = []
+    for first in range(0, total, step):
+        values = elements.run(tensor, first, min(step, total - first))
+        found += (np.flatnonzero(values) + first).tolist()
+    return found

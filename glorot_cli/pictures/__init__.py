@@ -1,0 +1,1 @@
+"""Pictures of tensors and of gains."""

@@ -1,0 +1,130 @@
+"""What an initialiser comes to for one tensor: its law and fans, if the dtype can hold them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from glorot_cli.arguments import InitializerChoice
+from glorot_cli.distributions import (
+    Constant,
+    Distribution,
+    Normal,
+    Ones,
+    Patched,
+    Uniform,
+    is_random,
+)
+from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.errors import KeyPath, SpecError, shown
+from glorot_cli.expressions import Names
+from glorot_cli.fans import Fans, count_fans
+from glorot_cli.initializers import Decided, Kernel, decide
+from glorot_cli.streams import DEFAULT
+
+SMALLEST_LIMIT = 2.0**-95
+
+
+class Draft(NamedTuple):
+    """A tensor before its initialiser is chosen, with the place in the spec that it comes from."""
+
+    name: str
+    path: KeyPath
+    names: Names
+    own: InitializerChoice | None
+    kernel: Kernel
+    dtype: str
+    seed: int | None
+    patch: tuple[int, int, float] | None
+    rest: dict[str, Any]
+
+
+class Decision(NamedTuple):
+    """What an initialiser comes to for a kernel."""
+
+    decided: Decided
+    law: Distribution
+    fans: Fans | None
+    exact: tuple[Fans, Distribution] | None
+
+
+def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
+    kernel = replace(draft.kernel, steps=[])
+    try:
+        decided = decide(choice, kernel, draft.names)
+    except SpecError as error:
+        if not choice.given or choice.path[:1] != ("initializers",):
+            raise
+        raise SpecError(
+            f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
+        ) from None
+    law = decided.distribution
+    _check_values(law, draft)
+    if draft.patch is not None:
+        assert not isinstance(law, Patched)
+        law = Patched(law, *draft.patch)
+    return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided))
+
+
+def _check_values(law: Distribution, draft: Draft) -> None:
+    """Check that a law is neither too small nor too large for the dtype."""
+    precision = PRECISIONS.get(draft.dtype)
+    if precision is None:
+        if is_random(law):
+            raise SpecError(f"{draft.dtype} holds constants only", draft.path)
+        return
+    match law:
+        case Uniform(limit=float(limit)) if limit < SMALLEST_LIMIT or limit < precision.smallest:
+            raise SpecError(
+                f"the limit {limit!r} of {shown(draft.name)} is too small for {draft.dtype}",
+                draft.path,
+            )
+        case Constant(value=value) | Ones(gain=value) if abs(value) > precision.largest:
+            raise SpecError(
+                f"{value!r} is beyond the largest {draft.dtype}, {precision.largest!r}", draft.path
+            )
+        case Uniform(low=low, high=high) if max(-low, high) > precision.largest:
+            raise SpecError(
+                f"the range {low!r} to {high!r} is beyond the largest {draft.dtype}, "
+                f"{precision.largest!r}",
+                draft.path,
+            )
+    if draft.rest["rng"] != DEFAULT:
+        return  # a framework rounds as it does, past a limit too
+    if draft.dtype not in ("float32", "float64") or not isinstance(law, Constant | Ones | Normal):
+        _check_bounds(law, draft)
+
+
+def _check_bounds(law: Distribution, draft: Draft) -> None:
+    """Check that the dtype has values within a law's bounds."""
+    if isinstance(law, Uniform) and law.limit is not None:
+        return  # checked above, without NumPy
+    from glorot_cli.streams.aes_ctr import bounds
+
+    try:
+        bounds(law, draft.dtype)
+    except ValueError as error:
+        raise SpecError(f"{shown(draft.name)}: {error}", draft.path) from None
+
+
+def _fans(kernel: Kernel, decided: Decided) -> Fans | None:
+    if not decided.uses_fans and len(kernel.shape) < 2:
+        return None
+    try:
+        return count_fans(kernel.rule, kernel.shape, kernel.axes, kernel.fused)
+    except ValueError:
+        return None
+
+
+def _exact(
+    choice: InitializerChoice, draft: Draft, decided: Decided
+) -> tuple[Fans, Distribution] | None:
+    """Work out the law by exact fans, where the rule's fans decide and are others."""
+    kernel = draft.kernel
+    if not decided.uses_fans or (kernel.axes is None and len(kernel.shape) > 1):
+        return None
+    fans = count_fans("exact", kernel.shape, kernel.axes, kernel.fused)
+    if fans == _fans(kernel, decided):
+        return None
+    exact = decide(choice, replace(kernel, rule="exact", steps=[]), draft.names)
+    return fans, exact.distribution

@@ -1,0 +1,102 @@
+"""What a plan holds: each tensor, complete before a byte of it is drawn."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glorot_cli.distributions import (
+    Distribution,
+)
+from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.fans import Fans, Shape
+from glorot_cli.streams import DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTensor:
+    """Hold all there is to know of a tensor before it is drawn.
+
+    `fans` are by the rule that decides, None where there are none; `exact` is the law by exact
+    fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
+    the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
+    the plan only. `rng` is the stream; `seed`, `position` and `fma` are as in its request. The rest
+    is set for tensors of layers: the layer's name, the variable's place in Keras's `.weights.h5`
+    (`group`, and a second name of it, `also_group`), and its `rank` in the order of Keras's
+    `model.layers`.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    initializer: str
+    arguments: dict[str, Any]
+    distribution: Distribution
+    seed: int
+    fans: Fans | None = None
+    exact: tuple[Fans, Distribution] | None = None
+    decided_by: str = "its entry"
+    steps: tuple[str, ...] = ()
+    kind: str = "tensors"
+    family: str = ""
+    trainable: bool = True
+    tied_to: str | None = None
+    skipped: bool = False
+    rng: str = DEFAULT
+    position: tuple[int, ...] = ()
+    fma: bool = True
+    layer: str | None = None
+    group: str | None = None
+    also_group: str | None = None
+    rank: tuple[int, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self.parameters * ITEM_SIZES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Hold the tensors of a spec, in its order, and what they are drawn with.
+
+    `tensors` are those that a file holds; `entries` also those that are tied or skipped.
+    """
+
+    tensors: tuple[PlannedTensor, ...]
+    entries: tuple[PlannedTensor, ...]
+    seed: int
+    seed_was_drawn: bool
+    rng: str
+    spec: dict[str, Any]
+    notices: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> PlannedTensor:
+        """Return the tensor of that name."""
+        for tensor in self.tensors:
+            if tensor.name == name:
+                return tensor
+        raise KeyError(name)
+
+    def selected(self, include: Sequence[str], exclude: Sequence[str]) -> Plan:
+        """Return the plan of the tensors whose names the globs choose."""
+
+        def chosen(tensors: Iterable[PlannedTensor]) -> tuple[PlannedTensor, ...]:
+            return tuple(t for t in tensors if is_selected(t.name, include, exclude))
+
+        return replace(self, tensors=chosen(self.tensors), entries=chosen(self.entries))
+
+
+def is_selected(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Tell whether a name matches one of `include`, if there are any, and none of `exclude`."""
+    if include and not any(fnmatch.fnmatchcase(name, glob) for glob in include):
+        return False
+    return not any(fnmatch.fnmatchcase(name, glob) for glob in exclude)

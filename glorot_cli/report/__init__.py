@@ -1,0 +1,1 @@
+"""What is printed: tables for people, JSON documents for scripts."""

@@ -1,0 +1,91 @@
+"""Tables and JSON of a comparison of initialisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from glorot_cli.gains.comparison import Column, Comparison, scale_of
+from glorot_cli.report.tables import number, print_table, shape_text
+
+Document = dict[str, Any]
+
+
+def comparison_document(found: Comparison) -> Document:
+    """Return a comparison as JSON's data: for each kernel, what each initialiser means for it."""
+    document: Document = {
+        "initializers": found.names,
+        "kernels": [
+            {
+                "name": row.tensor.name,
+                "shape": list(row.tensor.shape),
+                "fan_in": row.tensor.fans.fan_in if row.tensor.fans else None,
+                "fan_out": row.tensor.fans.fan_out if row.tensor.fans else None,
+                "laws": [_column(column) for column in row.columns],
+            }
+            for row in found.rows
+        ],
+        "batch": found.batch,
+        "layers": None,
+    }
+    if found.spreads is not None:
+        document["layers"] = [
+            {
+                "name": spreads[0].layer,
+                "activation_std": [_finite(spread.activation) for spread in spreads],
+                "gradient_std": [_finite(spread.gradient) for spread in spreads],
+            }
+            for spreads in zip(*found.spreads, strict=True)
+        ]
+    return document
+
+
+def _column(column: Column) -> Document:
+    return {
+        "initializer": column.initializer,
+        "limit": getattr(column.distribution, "limit", None),
+        "stddev": getattr(column.distribution, "stddev", None),
+        "std": column.std,
+        "forward_gain": column.forward,
+        "backward_gain": column.backward,
+        "forward_product": _finite(column.forward_product),
+        "backward_product": _finite(column.backward_product),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print what each initialiser means for each kernel, one table for each quantity."""
+    tables: list[tuple[str, Callable[[Column], str]]] = [
+        ("limit or stddev", lambda c: number(scale_of(c.distribution))),
+        (
+            "forward gain, fan_in x variance (and its product from the first kernel on)",
+            lambda c: f"{number(c.forward)} ({number(c.forward_product)})",
+        ),
+        (
+            "backward gain, fan_out x variance (and its product from the last kernel back)",
+            lambda c: f"{number(c.backward)} ({number(c.backward_product)})",
+        ),
+    ]
+    heads = [(name, True) for name in found.names]
+    for title, text in tables:
+        print(title)
+        rows = [
+            [row.tensor.name, shape_text(row.tensor.shape), *map(text, row.columns)]
+            for row in found.rows
+        ]
+        print_table([("name", False), ("shape", False), *heads], rows, "")
+    if found.spreads is None:
+        return
+    layers = list(zip(*found.spreads, strict=True))
+    for title, key in (("activations", "activation"), ("gradients", "gradient")):
+        print(f"std of {title}, of a random batch of {found.batch}")
+        rows = [
+            [spreads[0].layer, *(number(getattr(spread, key)) for spread in spreads)]
+            for spreads in layers
+        ]
+        print_table([("layer", False), *heads], rows, "")

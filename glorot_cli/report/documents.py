@@ -1,0 +1,135 @@
+"""The commands' JSON documents, whose keys scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from glorot_cli.fans import glorot_limit
+from glorot_cli.moments import Moments
+from glorot_cli.plan import Plan, PlannedTensor
+
+if TYPE_CHECKING:
+    from glorot_cli.checks.inspection import InspectedTensor, Inspection
+
+Document = dict[str, Any]
+
+
+def plan_document(plan: Plan) -> Document:
+    """Return the plan as JSON's data; a value that does not apply is null."""
+    tensors = plan.tensors
+    return {
+        "tensors": [_tensor_document(tensor) for tensor in plan.entries],
+        "totals": {
+            "parameters": sum(t.parameters for t in tensors),
+            "trainable": sum(t.parameters for t in tensors if t.trainable),
+            "bytes": sum(t.nbytes for t in tensors),
+        },
+        "seed": plan.seed,
+        "rng": plan.rng,
+    }
+
+
+def _tensor_document(tensor: PlannedTensor) -> Document:
+    law = tensor.distribution
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "initializer": tensor.initializer,
+        "arguments": tensor.arguments,
+        "decided_by": tensor.decided_by,
+        "fan_in": tensor.fans.fan_in if tensor.fans else None,
+        "fan_out": tensor.fans.fan_out if tensor.fans else None,
+        "limit": getattr(law, "limit", None),
+        "stddev": getattr(law, "stddev", None),
+        "expected_std": _finite(law.std(tensor.shape)),
+        "parameters": tensor.parameters,
+        "bytes": tensor.nbytes,
+        "trainable": tensor.trainable,
+        "tied_to": tensor.tied_to,
+        "skipped": tensor.skipped,
+    }
+
+
+def init_document(plan: Plan, moments: Sequence[Moments | None], output: str) -> Document:
+    """Return the plan's document with what was drawn."""
+    document = plan_document(plan)
+    document["output"] = output
+    found = by_name(plan, moments)
+    for tensor in document["tensors"]:
+        tensor["statistics"] = _statistics(found.get(tensor["name"]))
+    return document
+
+
+def by_name(plan: Plan, moments: Sequence[Moments | None] | None) -> dict[str, Moments]:
+    """Return the moments of the tensors that were drawn, by their names."""
+    if moments is None:
+        return {}
+    pairs = zip(plan.tensors, moments, strict=True)
+    return {tensor.name: found for tensor, found in pairs if found is not None}
+
+
+def _statistics(moments: Moments | None) -> Document | None:
+    if moments is None:
+        return None
+    values = {
+        "min": moments.minimum,
+        "max": moments.maximum,
+        "mean": moments.mean,
+        "std": moments.std,
+    }
+    return {key: _finite(value) for key, value in values.items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def inspect_document(inspections: Sequence[Inspection]) -> Document:
+    """Return what files hold as JSON's data."""
+    return {
+        "files": [
+            {
+                "path": found.path,
+                "format": found.format,
+                "provenance": found.provenance,
+                "tensors": [_inspected_document(tensor) for tensor in found.tensors],
+                "totals": {
+                    "parameters": sum(math.prod(t.shape) for t in found.tensors),
+                    "bytes": sum(t.nbytes for t in found.tensors),
+                },
+            }
+            for found in inspections
+        ]
+    }
+
+
+def _inspected_document(tensor: InspectedTensor) -> Document:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "fan_in": tensor.fans.fan_in if tensor.fans else None,
+        "fan_out": tensor.fans.fan_out if tensor.fans else None,
+        "limit": glorot_limit(tensor.fans) if tensor.fans else None,
+        "parameters": math.prod(tensor.shape),
+        "bytes": tensor.nbytes,
+        "statistics": _statistics(tensor.moments),
+        "histogram": tensor.histogram,
+        "fits": None if tensor.fits is None else [_fit(*fit) for fit in tensor.fits],
+        "claim": tensor.claim,
+        "agrees": tensor.agrees,
+        "sha256": tensor.sha256,
+    }
+
+
+def _fit(law: str, quality: float, parameters: dict[str, float]) -> Document:
+    return {"name": law, "quality": quality, "parameters": parameters}
+
+
+def print_json(document: Document) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, ensure_ascii=True, indent=2, allow_nan=False))

@@ -1,0 +1,285 @@
+"""Tables and progress for people; the only importer of rich."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glorot_cli.distributions import Constant
+from glorot_cli.errors import natural_size, printable
+from glorot_cli.fans import glorot_limit
+from glorot_cli.moments import Moments
+from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.report.documents import by_name
+
+if TYPE_CHECKING:
+    from glorot_cli.checks.inspection import InspectedTensor, Inspection
+
+Cells = list[str]
+
+PROGRESS_SECONDS = 1.0
+_LOOSE = ("uniform", "normal", "truncated_normal")
+
+
+class Row(NamedTuple):
+    """A row of the plan's table: a tensor, or a repeat's tensors folded into one."""
+
+    name: str
+    tensor: PlannedTensor
+    moments: Moments | None
+
+
+# A column's head, whether numbers stand in it, and its text for a row.
+Column = tuple[str, bool, Callable[[Row], str]]
+
+_PLAN_COLUMNS: list[Column] = [
+    ("name", False, lambda r: r.name),
+    ("shape", False, lambda r: shape_text(r.tensor.shape)),
+    ("dtype", False, lambda r: r.tensor.dtype),
+    ("initializer", False, lambda r: _decision(r.tensor)),
+    ("fan_in", True, lambda r: str(r.tensor.fans.fan_in) if r.tensor.fans else ""),
+    ("fan_out", True, lambda r: str(r.tensor.fans.fan_out) if r.tensor.fans else ""),
+    ("limit/stddev", True, lambda r: number(_scale(r.tensor))),
+]
+_DRAWN_COLUMNS: list[Column] = [
+    ("min", True, lambda r: number(r.moments.minimum if r.moments else None)),
+    ("max", True, lambda r: number(r.moments.maximum if r.moments else None)),
+    ("mean", True, lambda r: number(r.moments.mean if r.moments else None)),
+    ("std", True, lambda r: number(r.moments.std if r.moments else None)),
+]
+_EXPECTED_COLUMNS: list[Column] = [
+    ("expected std", True, lambda r: number(_std(r.tensor))),
+    ("forward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_in)),
+    ("backward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_out)),
+]
+
+
+def print_plan(
+    plan: Plan, moments: Sequence[Moments | None] | None = None, *, fold: bool = False
+) -> None:
+    """Print a row for each tensor, with statistics if it was drawn, and a row of totals.
+
+    With `fold`, the tensors of one repeat that are alike share a row.
+    """
+    columns = [*_PLAN_COLUMNS, *(_DRAWN_COLUMNS if moments else []), *_EXPECTED_COLUMNS]
+    found = by_name(plan, moments)
+    rows = [Row(tensor.name, tensor, found.get(tensor.name)) for tensor in plan.entries]
+    cells = [[text(row) for _, _, text in columns] for row in (_folded(rows) if fold else rows)]
+    parameters = sum(tensor.parameters for tensor in plan.tensors)
+    nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+    total = f"{parameters:,} parameters, {natural_size(nbytes)}"
+    print_table([(head, right) for head, right, _ in columns], cells, total)
+
+
+def _folded(rows: list[Row]) -> list[Row]:
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        t = row.tensor
+        alike = (t.family or t.name, t.shape, t.dtype, t.distribution, t.fans, t.tied_to)
+        groups.setdefault(alike, []).append(row)
+    return [_fold(group) for group in groups.values()]
+
+
+def _fold(group: list[Row]) -> Row:
+    first, last = group[0], group[-1]
+    if len(group) == 1:
+        return first
+    texts = re.split(r"\{[^{}]*\}", first.tensor.family)
+    pattern = re.compile("(.*?)".join(map(re.escape, texts)))
+    found, end = pattern.fullmatch(first.name), pattern.fullmatch(last.name)
+    assert found is not None
+    assert end is not None
+    spans = [
+        low if low == high else f"{{{low}..{high}}}"
+        for low, high in zip(found.groups(), end.groups(), strict=True)
+    ]
+    name = "".join(text + span for text, span in zip(texts, [*spans, ""], strict=True))
+    drawn = [row.moments for row in group if row.moments is not None]
+    moments = functools.reduce(Moments.merged, drawn) if drawn else None
+    return Row(f"{name} x{len(group)}", first.tensor, moments)
+
+
+def _decision(tensor: PlannedTensor) -> str:
+    if tensor.tied_to is not None:
+        return f"tied to {tensor.tied_to}"
+    text = tensor.initializer
+    if isinstance(tensor.distribution, Constant) and tensor.arguments:
+        text = f"{text}({number(tensor.distribution.value)})"
+    return f"{text}, not stored" if tensor.skipped else text
+
+
+def _scale(tensor: PlannedTensor) -> float | None:
+    if tensor.tied_to is not None:
+        return None
+    law = tensor.distribution
+    limit: float | None = getattr(law, "limit", None)
+    return getattr(law, "stddev", None) if limit is None else limit
+
+
+def _std(tensor: PlannedTensor) -> float | None:
+    return None if tensor.tied_to is not None else tensor.distribution.std(tensor.shape)
+
+
+def print_inspection(found: Inspection) -> None:
+    """Print a file's name, what it claims to be, and a row for each tensor."""
+    heads = [
+        ("name", False), ("shape", False), ("dtype", False), ("fan_in", True), ("fan_out", True),
+        ("limit", True), ("min", True), ("max", True), ("mean", True), ("std", True),
+        ("histogram", False), ("fits", False), ("claim", False), ("sha256", False),
+    ]  # fmt: skip
+    rows = []
+    for t in found.tensors:
+        fans, m = t.fans, t.moments
+        numbers = (m.minimum, m.maximum, m.mean, m.std) if m else (None,) * 4
+        row = [t.name, shape_text(t.shape), t.dtype]
+        row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
+        row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
+        rows.append([*row, sparkline(t.histogram), _fits(t), _agreement(t), t.sha256 or ""])
+    print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
+    shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
+    parameters = sum(math.prod(t.shape) for t in found.tensors)
+    nbytes = sum(t.nbytes for t in found.tensors)
+    print_table(
+        [heads[i] for i in shown],
+        [[row[i] for i in shown] for row in rows],
+        f"{parameters:,} parameters, {natural_size(nbytes)}",
+    )
+
+
+def _fits(tensor: InspectedTensor) -> str:
+    if tensor.fits is None:
+        return ""
+    names = [fit.law for fit in tensor.fits]
+    # A law that leaves its scale free says less.
+    named = [name for name in names if name not in _LOOSE] or names
+    more = f" +{len(named) - 3}" if len(named) > 3 else ""
+    unknown = "not a known start" if "float" in tensor.dtype else ""
+    return (", ".join(named[:3]) + more) or unknown
+
+
+def _agreement(tensor: InspectedTensor) -> str:
+    if tensor.claim is None or tensor.agrees is None:
+        return tensor.claim or ""
+    return f"{tensor.claim}: {'agrees' if tensor.agrees else 'DISAGREES'}"
+
+
+def sparkline(counts: Sequence[int] | None) -> str:
+    """Draw counts in one line, in blocks or, where the terminal has none, in ASCII."""
+    if not counts:
+        return ""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    marks = "▁▂▃▄▅▆▇█" if encoding.startswith("utf") else "_.:-=+*#"
+    top = max(counts)
+    # What is there at all is above the lowest mark.
+    return "".join(marks[-(-count * (len(marks) - 1) // top)] for count in counts)
+
+
+def _claim(found: Inspection) -> str:
+    spec = (found.provenance or {}).get("spec")
+    if not isinstance(spec, dict):
+        return "without provenance"
+    return f"claims seed {spec.get('seed')}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Write a shape as (3, 4)."""
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def number(value: float | None) -> str:
+    """Write a number to four significant digits, or nothing."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _gain(tensor: PlannedTensor, fan: int | None) -> str:
+    if fan is None or tensor.tied_to is not None:
+        return ""
+    std = tensor.distribution.std(tensor.shape)
+    return number(fan * std * std)
+
+
+def print_table(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
+    """Print rows below heads, which say whether numbers stand in the column, and a last line."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(heads, rows, total)
+        return
+    lines = [[head for head, _ in heads], *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, (_, right) in zip(line, widths, heads, strict=True)
+        )
+        print("  ".join(cells).rstrip())
+    print(total)
+
+
+def _print_rich(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=False)
+    for head, right in heads:
+        table.add_column(head, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(Text(total))
+
+
+@contextmanager
+def progress_bar(total: int, shown: bool) -> Iterator[Callable[[int], None] | None]:
+    """Show bytes, rate and time left on a terminal, once work lasts."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    import time
+
+    started = time.monotonic()
+    bar: Any = None
+    task: Any = None
+
+    def update(done: int) -> None:
+        nonlocal bar, task
+        if bar is None:
+            if time.monotonic() - started < PROGRESS_SECONDS:
+                return
+            bar, task = _rich_bar(total)
+        bar.update(task, completed=done)
+
+    try:
+        yield update
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _rich_bar(total: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    bar = Progress(
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    bar.start()
+    return bar, bar.add_task("", total=total)

@@ -1,0 +1,212 @@
+"""Tables and JSON documents of what checks found: verify, its statistics, and diff."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from glorot_cli.checks.diff import Diff, DiffedTensor
+from glorot_cli.checks.evidence import Evidence, JudgedTensor
+from glorot_cli.checks.verify import Verification, VerifiedTensor
+from glorot_cli.errors import printable
+from glorot_cli.report.tables import print_table, shape_text
+
+Document = dict[str, Any]
+
+
+def document(found: Verification | Evidence | Diff) -> Document:
+    """Return what a check found as JSON's data."""
+    match found:
+        case Evidence():
+            return _evidence(found)
+        case Diff():
+            return _diff(found)
+    return _verification(found)
+
+
+def print_verdict(found: Verification | Evidence | Diff, show_all: bool) -> None:
+    """Print a row for each tensor that is not as it should be, or for each, and a summary."""
+    parts = _counted(tensor.status for tensor in found.tensors)
+    match found:
+        case Evidence():
+            rows = _judged_rows(found, show_all)
+            verdict = "nothing speaks against the spec" if found.equal else "not as the spec says"
+            parts += f" (a good file alarms with a chance of at most {found.false_alarm:g})"
+        case Diff():
+            rows = _diffed_rows(found, show_all)
+            verdict = f"{'the same' if found.equal else 'not the same'} as {found.other_path}"
+        case _:
+            rows = _rows(found, show_all)
+            verdict = f"{'as' if found.equal else 'not as'} drawn from seed {found.seed}"
+    total = printable(f"{found.path}: {verdict}: {parts}")
+    if rows:
+        print_table([("name", False), ("status", False), ("what", False)], rows, total)
+    else:
+        print(total)
+
+
+def _verification(found: Verification) -> Document:
+    return {
+        "equal": found.equal,
+        "seed": found.seed,
+        "tensors": [
+            {
+                "name": t.name,
+                "status": t.status,
+                "shape": _list(t.shape),
+                "dtype": t.dtype,
+                "found_shape": _list(t.found_shape),
+                "found_dtype": t.found_dtype,
+                **_difference(t),
+            }
+            for t in found.tensors
+        ],
+    }
+
+
+def _difference(tensor: VerifiedTensor) -> Document:
+    d = tensor.difference
+    return {
+        "index": list(d.index) if d else None,
+        "expected": _finite(d.expected) if d else None,
+        "found": _finite(d.found) if d else None,
+        "expected_bits": d.expected_bits if d else None,
+        "found_bits": d.found_bits if d else None,
+        "differing": d.count if d else 0,
+    }
+
+
+def _list(shape: tuple[int, ...] | None) -> list[int] | None:
+    return None if shape is None else list(shape)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _rows(found: Verification, show_all: bool) -> list[list[str]]:
+    return [[t.name, t.status, _where(t)] for t in found.tensors if show_all or t.status != "equal"]
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    counts = sorted(Counter(statuses).items())
+    return ", ".join(f"{count} {status}" for status, count in counts) or "no tensors"
+
+
+def _where(tensor: VerifiedTensor) -> str:
+    match tensor.status:
+        case "different":
+            d = tensor.difference
+            assert d is not None
+            size = math.prod(tensor.shape or ())
+            return (
+                f"at {list(d.index)}: expected {d.expected!r} ({d.expected_bits}), found "
+                f"{d.found!r} ({d.found_bits}); {d.count:,} of {size:,} elements differ"
+            )
+        case "shape":
+            assert tensor.shape is not None
+            assert tensor.found_shape is not None
+            return f"expected {shape_text(tensor.shape)}, found {shape_text(tensor.found_shape)}"
+        case "dtype":
+            return f"expected {tensor.dtype}, found {tensor.found_dtype}"
+        case "within tolerance":
+            return "orthogonal: equal to one step of the dtype and 2**-30 of the gain"
+        case "not drawn":
+            return "kept from a base checkpoint, so only its shape and dtype are known"
+        case _:
+            return ""
+
+
+def _evidence(found: Evidence) -> Document:
+    return {
+        "equal": found.equal,
+        "false_alarm": found.false_alarm,
+        "tensors": [
+            {
+                "name": t.header.name,
+                "status": t.status,
+                "shape": _list(t.header.shape),
+                "dtype": t.header.dtype,
+                "found_shape": _list(t.header.found_shape),
+                "found_dtype": t.header.found_dtype,
+                "alarms": [
+                    {"test": test, "message": message, "chance": chance}
+                    for test, message, chance in t.alarms
+                ],
+            }
+            for t in found.tensors
+        ],
+    }
+
+
+def _judged_rows(found: Evidence, show_all: bool) -> list[list[str]]:
+    rows = []
+    for tensor in found.tensors:
+        texts = _alarms(tensor) or ([""] if show_all or tensor.status != "fits" else [])
+        rows += [[tensor.header.name, tensor.status, text] for text in texts]
+    return rows
+
+
+def _alarms(tensor: JudgedTensor) -> list[str]:
+    if tensor.header.status in ("shape", "dtype"):
+        return [_where(tensor.header)]
+    return [
+        f"{test}: {message}" + (f" (chance {chance:.1g})" if chance else "")
+        for test, message, chance in tensor.alarms
+    ]
+
+
+def _diff(found: Diff) -> Document:
+    return {
+        "equal": found.equal,
+        "tolerance": found.tolerance,
+        "tensors": [
+            {
+                "name": t.name,
+                "other_name": t.other_name,
+                "status": t.status,
+                "shape": _list(t.shape),
+                "other_shape": _list(t.other_shape),
+                "dtype": t.dtype,
+                "other_dtype": t.other_dtype,
+                "largest": _finite(t.gap.largest) if t.gap else None,
+                "index": list(t.gap.index) if t.gap else None,
+                "value": _finite(t.gap.value) if t.gap else None,
+                "other_value": _finite(t.gap.other_value) if t.gap else None,
+                "differing": t.gap.count if t.gap else 0,
+            }
+            for t in found.tensors
+        ],
+    }
+
+
+def _diffed_rows(found: Diff, show_all: bool) -> list[list[str]]:
+    return [
+        [_names(t), t.status, _gap(t)] for t in found.tensors if show_all or t.status != "equal"
+    ]
+
+
+def _names(tensor: DiffedTensor) -> str:
+    if tensor.name in (None, tensor.other_name):
+        return tensor.other_name or ""
+    return f"{tensor.name} = {tensor.other_name}"
+
+
+def _gap(tensor: DiffedTensor) -> str:
+    if tensor.status == "shape":
+        assert tensor.shape is not None
+        assert tensor.other_shape is not None
+        return f"{shape_text(tensor.shape)} and {shape_text(tensor.other_shape)}"
+    dtypes = ""
+    if tensor.status not in ("missing", "extra") and tensor.dtype != tensor.other_dtype:
+        dtypes = f"{tensor.dtype} and {tensor.other_dtype}"
+    if tensor.gap is None:
+        return dtypes
+    gap = tensor.gap
+    size = math.prod(tensor.shape or ())
+    return (dtypes and f"{dtypes}; ") + (
+        f"largest difference {gap.largest:.6g} at {list(gap.index)}: {gap.value!r} and "
+        f"{gap.other_value!r}; {gap.count:,} of {size:,} elements differ"
+    )

@@ -1,0 +1,1 @@
+"""Writing a plan: blocks into a file, shards by one process or many, tensors kept from a base."""

@@ -1,0 +1,198 @@
+"""Writing a plan's weights to a file: its format, its provenance, and what replaces what."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glorot_cli.drawing import check, drawer
+from glorot_cli.errors import FormatError, GlorotError
+from glorot_cli.formats import Format, check_dtypes, choose_format
+from glorot_cli.formats.base import adopt_leavings, check_set, replacing
+from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
+from glorot_cli.moments import Moments
+from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.streams import stream_claim
+from glorot_cli.streams.request import Draw
+from glorot_cli.writing.checkpoint import Checkpoint
+from glorot_cli.writing.fill import DrawerOf, Progress, fill
+from glorot_cli.writing.ranks import Ranks
+from glorot_cli.writing.sharding import ALONE, ShardedPlan, write_shards
+
+
+def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:
+    """Return what a file carries, from which the plan can be made again.
+
+    Of a base checkpoint it tells which tensors were drawn, not where the others came from.
+    """
+    entry: dict[str, Any] = {
+        "format": 1,
+        "spec": plan.spec,
+        "stream": stream_claim(plan.rng),
+    }
+    return entry if base is None else {**entry, "base": base.claim()}
+
+
+def write_weights(
+    plan: Plan,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    max_shard_size: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    base: Checkpoint | None = None,
+    ranks: Ranks | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    force: bool = False,
+    sync: bool = True,
+    progress: Progress | None = None,
+) -> list[Moments | None]:
+    """Draw every tensor of a plan into a file, and return their moments in the plan's order.
+
+    `format` overrides the path's ending; `max_shard_size` (such as 5GB) makes a folder of shards;
+    `config` is a model's configuration to put beside or inside; `base` gives the tensors that are
+    kept rather than drawn; `ranks` writes one rank's shards only, and `resume` keeps those that are
+    there, whose moments are None then; `workers` defaults to all cores and changes no byte; `sync`
+    flushes to the disk before the file takes its name; `progress` is told the bytes written.
+
+    Raises:
+        FormatError: if the file cannot be written, or the format cannot hold the plan.
+        GlorotError: if a tensor cannot be drawn.
+    """
+    chosen = choose_format(os.fspath(path), format, sharded=max_shard_size is not None)
+    check_dtypes(chosen, plan)
+    # A symbolic link is followed, so the files of a set are named after what it points to.
+    target = Path(os.path.realpath(path))
+    settings = _settings(chosen, target, max_shard_size)
+    configuration = _configuration(chosen, config)
+    kept = {} if base is None else base.drawers(plan)
+    for tensor in plan.tensors:
+        if tensor.name not in kept:
+            check(tensor)
+    drawer_of = functools.partial(_kept_or_drawn, kept)
+    if chosen.lay_out is None:
+        sharded = ShardedPlan(
+            plan,
+            target,
+            tuple(map(tuple, split(plan.tensors, settings["largest"]))),
+            provenance(plan, base),
+            configuration,
+        )
+        return _write_shards(
+            sharded,
+            drawer_of,
+            ranks=ranks,
+            resume=resume,
+            force=force,
+            workers=workers,
+            sync=sync,
+            progress=progress,
+        )
+    if resume or ranks is not None:
+        raise GlorotError("--resume and ranks are for shards: give --max-shard-size")
+    nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+    with replacing(
+        Path(path), chosen.copies * nbytes, force=force, kind=chosen.kind, sync=sync
+    ) as temporary:
+        extents = chosen.lay_out(plan, provenance(plan, base), temporary, **settings)
+        if chosen.kind == "set":
+            check_set(temporary, target, force=force)
+        found = fill(
+            plan,
+            extents,
+            drawer_of,
+            workers=workers,
+            sync=sync,
+            progress=progress,
+        )
+        if chosen.finish is not None:
+            chosen.finish(temporary, configuration)
+    return list(found)
+
+
+def _write_shards(
+    sharded: ShardedPlan,
+    drawer_of: DrawerOf,
+    *,
+    ranks: Ranks | None,
+    resume: bool,
+    force: bool,
+    workers: int | None,
+    sync: bool,
+    progress: Progress | None,
+) -> list[Moments | None]:
+    """Write shards into a folder that takes its name when all are there.
+
+    It has its name at once where several processes share it, or an earlier run's is gone on with.
+    """
+    plan, folder = sharded.plan, sharded.folder
+    write = functools.partial(
+        write_shards, drawer_of=drawer_of, workers=workers, sync=sync, progress=progress
+    )
+    if ranks is None and not resume:
+        nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+        with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
+            found = write(replace(sharded, folder=temporary))
+    else:
+        if ranks is not None and plan.seed_was_drawn:
+            raise GlorotError("ranks need a seed, or each would draw its own: give --seed")
+        adopt_leavings(folder)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FormatError(f"cannot write {folder}: {error.strerror}") from None
+        found = write(sharded, ranks=ranks or ALONE, resume=resume, force=force)
+    return [found.get(tensor.name) for tensor in plan.tensors]
+
+
+def _kept_or_drawn(kept: Mapping[str, Draw], tensor: PlannedTensor) -> Draw:
+    return kept.get(tensor.name) or drawer(tensor)
+
+
+def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if chosen.kind == "set":
+        settings["target"] = target.name
+    if chosen.name == "keras-shards":
+        settings["largest"] = parse_size(max_shard_size or "5GB")
+    elif max_shard_size is not None:
+        settings["largest"] = parse_size(max_shard_size)
+    return settings
+
+
+def _configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:
+    """Read and check a model's configuration before anything is drawn."""
+    if config is None:
+        if chosen.name == "keras-archive":
+            raise GlorotError(".keras needs the model's configuration: --config model.json")
+        return None
+    if chosen.name not in ("keras-archive", "shards"):
+        raise GlorotError("--config is for .keras and for folders of shards")
+    path = Path(config)
+    try:
+        if not path.is_file():
+            problem = "it is not a regular file" if path.exists() else "there is no such file"
+            raise FormatError(f"cannot read {config}: {problem}")
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise FormatError(f"{config}: expected a configuration below 256 MiB")
+        text = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot read {config}: {error.strerror}") from None
+    try:
+        found = json.loads(text)
+        is_right = isinstance(found, dict) and (
+            chosen.name != "keras-archive"
+            or ("class_name" in found and isinstance(found.get("config"), dict))
+        )
+    except (ValueError, RecursionError):
+        is_right = False
+    if not is_right:
+        kind = "Keras model" if chosen.name == "keras-archive" else "model's configuration"
+        raise FormatError(f"{config}: expected the JSON of a {kind}")
+    return text
