@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,27 @@ class Moments:
             wide = block.astype(np.float64)
             total, squares = float(np.sum(wide)), float(np.dot(wide, wide))
         return cls(block.size, low, high, centre, total, squares)
+
+    @classmethod
+    def of_runs(cls, block: Array, starts: Sequence[int]) -> list[Moments]:
+        """Take the moments, about 0, of each of the runs of elements that begin at `starts`."""
+        import numpy as np
+
+        lows = np.minimum.reduceat(block, starts).tolist()
+        highs = np.maximum.reduceat(block, starts).tolist()
+        wide = block.astype(np.float64)
+        totals = np.add.reduceat(wide, starts).tolist()
+        squares = np.add.reduceat(np.multiply(wide, wide, out=wide), starts).tolist()
+        counts = np.diff(starts, append=block.size).tolist()
+        return [
+            # Sums of equal elements round, their products do not.
+            cls(n, low, high, 0.0, n * low, n * (low * low))
+            if low == high
+            else cls(n, low, high, 0.0, total, square)
+            for n, low, high, total, square in zip(
+                counts, lows, highs, totals, squares, strict=True
+            )
+        ]
 
     def about(self, centre: float) -> Moments:
         """Return the same moments about another centre."""

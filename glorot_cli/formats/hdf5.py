@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import re
@@ -145,6 +146,11 @@ def _create(
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     creation.set_obj_track_times(False)
+    # Objects of the library are dear, and a network has few kinds of them.
+    types = functools.cache(lambda dtype: h5py.h5t.py_create(_dtype(dtype)))
+    spaces = functools.lru_cache(64)(
+        lambda shape: h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    )
     extents = []
     # Our own lock is on the file already.
     with h5py.File(path, "w", locking=False) as file:
@@ -156,10 +162,8 @@ def _create(
                 dataset = h5py.h5d.create(
                     _group(groups, parent),
                     leaf.encode(),
-                    h5py.h5t.py_create(_dtype(tensor.dtype)),
-                    h5py.h5s.create_simple(tensor.shape)
-                    if tensor.shape
-                    else h5py.h5s.create(h5py.h5s.SCALAR),
+                    types(tensor.dtype),
+                    spaces(tensor.shape),
                     creation,
                 )
             except ValueError:

@@ -10,11 +10,11 @@ from typing import Any
 
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.base import Extent, Provenance, compact
-from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor, check_shape
+from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
 from glorot_cli.plan import Plan
 
 LARGEST_HEADER = 100_000_000
-MOST_TENSORS = 1_000_000
 
 # In the library's order: it sorts by dtype, descending, and then by name. Item sizes in bits.
 _BITS = {
@@ -44,24 +44,26 @@ def lay_out_tensors(
     plan: Plan, indices: Iterable[int], metadata: Mapping[str, str], path: Path
 ) -> list[Extent]:
     """Write the header of some of a plan's tensors, and place them."""
+    tensors = plan.tensors
     order = sorted(
-        indices,
-        key=lambda i: (-_RANK[_CODES[plan.tensors[i].dtype]], plan.tensors[i].name.encode()),
+        indices, key=lambda i: (-_RANK[_CODES[tensors[i].dtype]], tensors[i].name.encode())
     )
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    offset = 0
+    # As json.dumps would write it; but that takes a mapping for each tensor of a large plan.
+    quoted = json.encoder.encode_basestring
+    entries = [f'{{"__metadata__":{compact(metadata)}']
     places = []
+    offset = 0
     for index in order:
-        tensor = plan.tensors[index]
+        tensor = tensors[index]
         end = offset + tensor.nbytes
-        header[tensor.name] = {
-            "dtype": _CODES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
+        shape = ",".join(map(str, tensor.shape))
+        entries.append(
+            f'{quoted(tensor.name)}:{{"dtype":"{_CODES[tensor.dtype]}","shape":[{shape}],'
+            f'"data_offsets":[{offset},{end}]}}'
+        )
         places.append((index, offset))
         offset = end
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = (",".join(entries) + "}").encode()
     text += b" " * (-len(text) % 8)
     if len(text) > LARGEST_HEADER:
         raise FormatError(f"{len(places)} tensors need a header over safetensors' limit of 100 MB")
@@ -85,8 +87,10 @@ def read_headers(path: Path) -> StoredFile:
                 f"header (its length reads {length}, in a file of {size} bytes)"
             )
         try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError):
+            header = parse_json(file.read(length))
+        except TooManyError as error:
+            raise FormatError(f"{path}: a header of {length} bytes: {error}") from None
+        except ValueError:
             raise FormatError(f"{path}: expected a JSON header of safetensors") from None
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise FormatError(f"{path}: expected a JSON object of at most {MOST_TENSORS} tensors")
@@ -107,13 +111,13 @@ def _stored(name: str, entry: Any, path: Path, start: int) -> StoredTensor:
         numbers = [*shape, begin, end]
         if code not in _BITS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             raise ValueError
-        elements = math.prod(shape)
-        if elements * _BITS[code] != (end - begin) * 8:
+        if math.prod(shape) * _BITS[code] != (end - begin) * 8:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise FormatError(
             f"{path}: tensor {shown(name)}: expected a dtype, a shape, and offsets that fit"
         ) from None
+    check_shape(f"{path}: tensor {shown(name)}", shape, 1)
     return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)
 
 

@@ -94,7 +94,7 @@ def _changed(tensor: PlannedTensor, name: str) -> PlannedTensor:
         decided = decide(InitializerChoice(name, ()), kernel, {})
     except SpecError as error:
         raise GlorotError(f"--compare: {error.message}; for {shown(tensor.name)}") from None
-    return replace(tensor, initializer=decided.name, distribution=decided.distribution)
+    return tensor._replace(initializer=decided.name, distribution=decided.distribution)
 
 
 def _column(tensor: PlannedTensor) -> Column:

@@ -18,7 +18,7 @@ from glorot_cli.distributions import (
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
-from glorot_cli.fans import Fans, count_fans
+from glorot_cli.fans import Fans, Shape, count_fans
 from glorot_cli.initializers import Decided, Kernel, decide
 from glorot_cli.streams import DEFAULT
 
@@ -26,7 +26,10 @@ SMALLEST_LIMIT = 2.0**-95
 
 
 class Draft(NamedTuple):
-    """A tensor before its initialiser is chosen, with the place in the spec that it comes from."""
+    """Hold a tensor before its initialiser is chosen, and the place in the spec it comes from.
+
+    `tie` is the name that a tied tensor gives, and the shape, if it says one.
+    """
 
     name: str
     path: KeyPath
@@ -36,11 +39,12 @@ class Draft(NamedTuple):
     dtype: str
     seed: int | None
     patch: tuple[int, int, float] | None
+    tie: tuple[str, Shape | None] | None
     rest: dict[str, Any]
 
 
 class Decision(NamedTuple):
-    """What an initialiser comes to for a kernel."""
+    """Hold what an initialiser comes to for a kernel."""
 
     decided: Decided
     law: Distribution
@@ -49,6 +53,11 @@ class Decision(NamedTuple):
 
 
 def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
+    """Work out a draft's law by an initialiser.
+
+    Raises:
+        SpecError: if the initialiser refuses, or the dtype cannot hold the law.
+    """
     kernel = replace(draft.kernel, steps=[])
     try:
         decided = decide(choice, kernel, draft.names)

@@ -22,7 +22,8 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
     for tensor in tensors:
         for topic, message in _of(tensor):
             key = (topic, tensor.family if tensor.layer is None else tensor.kind)
-            messages.setdefault(key, message)
+            if key not in messages:
+                messages[key] = shown(tensor.name).strip("'") + "{more}: " + message
             counts[key] += 1
     for key, message in messages.items():
         more = f" (and {counts[key] - 1} more)" if counts[key] > 1 else ""
@@ -30,7 +31,6 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
 
 
 def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
-    start = shown(tensor.name).strip("'") + "{more}: "
     law = tensor.distribution
     if tensor.exact is not None and tensor.fans is not None:
         exact_fans, exact_law = tensor.exact
@@ -39,16 +39,16 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
             name = "limit" if isinstance(law, Uniform) else "stddev"
             yield (
                 "fans",
-                f"{start}the framework's fans {tuple(tensor.fans)} give the {name} {scale:.4g}, "
+                f"the framework's fans {tuple(tensor.fans)} give the {name} {scale:.4g}, "
                 f"exact fans {tuple(exact_fans)} give {exact_scale:.4g}; choose with fans: exact",
             )
     for step in tensor.steps:
         if step.startswith("note: "):
-            yield "step", start + step.removeprefix("note: ")
+            yield "step", step.removeprefix("note: ")
     if isinstance(law, Orthogonal):
         yield (
             "orthogonal",
-            f"{start}orthogonal kernels have the same bits only with the same BLAS library",
+            "orthogonal kernels have the same bits only with the same BLAS library",
         )
     if tensor.dtype.startswith("float8") and isinstance(law, Uniform | Normal | TruncatedNormal):
         # Half the smallest value rounds to 0.
@@ -56,7 +56,7 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
         if zeros > 0.01:
             yield (
                 "float8",
-                f"{start}{zeros:.1%} of the elements round to 0 in {tensor.dtype}; "
+                f"{zeros:.1%} of the elements round to 0 in {tensor.dtype}; "
                 "scale the weights up, or choose another dtype",
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
@@ -14,14 +13,14 @@ from glorot_cli.distributions import (
     is_random,
 )
 from glorot_cli.dtypes import PRECISIONS
-from glorot_cli.errors import KeyPath, SpecError, printable, shown, suggestion
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.fans import Shape, check_axes
 from glorot_cli.initializers import Kernel
 from glorot_cli.plan.decisions import Decision, Draft, decide_draft
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
 from glorot_cli.plan.tensors import Plan, PlannedTensor
-from glorot_cli.repeats import fill_name
+from glorot_cli.repeats import Stamped, fill_name
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
 from glorot_cli.streams import DEFAULT, seeds_of
 
@@ -59,6 +58,7 @@ class _Planner:
         self.spec = spec
         self.seed = seed
         self.decisions: dict[object, Decision] = {}
+        self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
         self.used: set[int] = set()
         self.uses_seed = True
         self.asked: dict[str, Asked] = {}
@@ -83,7 +83,8 @@ class _Planner:
             if nbytes > LARGEST_FILE:
                 raise SpecError("the tensors have too many elements for any file", draft.path)
             if tensor.tied_to is not None:
-                ties.append((draft.name, tensor.tied_to, draft.rest["tied_shape"], draft.path))
+                tied_shape = None if draft.tie is None else draft.tie[1]
+                ties.append((draft.name, tensor.tied_to, tied_shape, draft.path))
         for name, target, shape, path in ties:
             planned[name] = _tied(planned, name, target, shape, path)
         self._check_rules(planned)
@@ -115,6 +116,7 @@ class _Planner:
                 dtype=weight.dtype or table.dtype,
                 seed=weight.seed,
                 patch=weight.patch,
+                tie=None,
                 rest={
                     "rng": table.rng,
                     "kind": weight.kind,
@@ -128,53 +130,53 @@ class _Planner:
             )
 
     def _of_tensors(self) -> Iterator[Draft]:
-        table = self.spec.table
+        # What a repeated entry comes to is worked out once, where it is alike in all repetitions.
+        drafts: dict[int, tuple[TensorEntry, Draft]] = {}
         for stamped, entry in self.spec.tensors():
             assert stamped.name is not None
-            assert stamped.family is not None
-            path = stamped.path
-            if entry.shape is None and entry.tie is None:
-                raise SpecError("a tensor needs 'shape', which is missing", path)
-            _check_axes(entry, path)
-            for key in stamped.item if entry.tie is not None else ():
-                if key not in ("tie", "shape"):
-                    raise SpecError(
-                        f"a tied tensor is not drawn, so it takes no {key}",
-                        (*path, key),
-                        at_key=True,
-                    )
-            own = entry.initializer
-            shape = entry.shape or ()
-            yield Draft(
-                name=stamped.name,
-                path=path,
-                names=stamped.names,
-                own=own and own._replace(path=(*path, *own.path)),
-                kernel=Kernel(shape, entry.axes, entry.fused, entry.fans or table.fans or "exact"),
-                dtype=entry.dtype or table.dtype,
-                seed=entry.seed,
-                patch=None,
-                rest={
-                    "rng": table.rng,
-                    "family": stamped.family,
-                    "tied_to": entry.tie,
-                    "tied_shape": entry.shape,
-                    "skipped": entry.skip,
-                },
-            )
+            if id(entry) not in drafts:
+                drafts[id(entry)] = entry, self._of_entry(stamped, entry)
+            _, draft = drafts[id(entry)]
+            yield Draft(stamped.name, draft.path, stamped.names, *draft[3:])
+
+    def _of_entry(self, stamped: Stamped, entry: TensorEntry) -> Draft:
+        assert stamped.name is not None
+        table, path, own = self.spec.table, stamped.path, entry.initializer
+        if entry.shape is None and entry.tie is None:
+            raise SpecError("a tensor needs 'shape', which is missing", path)
+        _check_axes(entry, path)
+        for key in stamped.item if entry.tie is not None else ():
+            if key not in ("tie", "shape"):
+                raise SpecError(
+                    f"a tied tensor is not drawn, so it takes no {key}", (*path, key), at_key=True
+                )
+        rule = entry.fans or table.fans or "exact"
+        return Draft(
+            name=stamped.name,
+            path=path,
+            names=stamped.names,
+            own=own and own._replace(path=(*path, *own.path)),
+            kernel=Kernel(entry.shape or (), entry.axes, entry.fused, rule),
+            dtype=entry.dtype or table.dtype,
+            seed=entry.seed,
+            patch=None,
+            tie=None if entry.tie is None else (entry.tie, entry.shape),
+            rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
+        )
 
     def _planned(self, draft: Draft) -> PlannedTensor:
-        rest = dict(draft.rest)
-        tied_shape = rest.pop("tied_shape", None)
-        if rest.get("tied_to") is not None:
-            target = _fill(rest["tied_to"], draft)
+        if draft.tie is not None:
+            tie, shape = draft.tie
+            target = fill_name(tie, draft.names, (*draft.path, "tie"))
             return PlannedTensor(
-                draft.name, tied_shape or (), draft.dtype, "", {}, Constant(0.0), 0,
-                **{**rest, "tied_to": target},
+                draft.name, shape or (), draft.dtype, "", {}, Constant(0.0), 0,
+                tied_to=target, **draft.rest,
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
         decided, law, fans, exact = self._decision(choice, draft)
-        seeds = (decided.seed, draft.seed, self.seed)
+        seed = self.seed if draft.seed is None else draft.seed
+        if decided.seed is not None:
+            seed = decided.seed
         if self.spec.table.rng != DEFAULT:
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
         return PlannedTensor(
@@ -184,27 +186,29 @@ class _Planner:
             initializer=decided.name,
             arguments=decided.arguments,
             distribution=law,
-            seed=next(seed for seed in seeds if seed is not None),
+            seed=seed,
             fans=fans,
             exact=exact,
             decided_by=decided_by,
             steps=tuple(decided.steps),
-            **rest,
+            **draft.rest,
         )
 
     def _decision(self, choice: InitializerChoice, draft: Draft) -> Decision:
         """Decide a tensor's law, once for all that an initialiser without indices makes alike."""
+        # Repetitions share these objects; the longer key finds what only comes to the same.
+        same = id(choice), id(draft.kernel)
+        if same in self.shared:
+            return self.shared[same][2]
         key = choice.path, str(choice.value), draft.kernel, draft.dtype, draft.patch
-        known = self.decisions.get(key)
-        if known is not None:
-            return known
-        if len(draft.names) > len(self.spec.dims):
+        found = self.decisions.get(key)
+        if found is None and len(draft.names) > len(self.spec.dims):
             with contextlib.suppress(SpecError):
                 found = decide_draft(choice, draft._replace(names=self.spec.dims))
-                self.decisions[key] = found
-                return found
-            return decide_draft(choice, draft)
-        found = self.decisions[key] = decide_draft(choice, draft)
+            if found is None:
+                return decide_draft(choice, draft)
+        found = self.decisions[key] = found or decide_draft(choice, draft)
+        self.shared[same] = choice, draft.kernel, found
         return found
 
     def _choose(self, draft: Draft) -> tuple[InitializerChoice, str]:
@@ -264,13 +268,9 @@ def _tied(
             f"expected the shape of {shown(target)}, {list(other.shape)}, found {list(shape)}", path
         )
     own = planned[name]
-    return replace(
-        other, name=name, tied_to=target, kind=own.kind, family=own.family, layer=None, group=None
+    return other._replace(
+        name=name, tied_to=target, kind=own.kind, family=own.family, layer=None, group=None
     )
-
-
-def _fill(target: str, draft: Draft) -> str:
-    return fill_name(target, draft.names, (*draft.path, "tie"))
 
 
 def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
@@ -287,10 +287,9 @@ def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
 
 
 def _check_name(name: str, path: KeyPath) -> None:
-    parts = name.split("/")
-    if not name.isprintable() or name != printable(name) or name == "__metadata__":
+    if not name.isprintable() or name == "__metadata__":
         raise SpecError(f"expected a printable tensor name, found {shown(name)}", path, at_key=True)
-    if any(part in ("", ".", "..") for part in parts):
+    if not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise SpecError(
             f"expected a tensor name without empty, '.' or '..' parts, found {shown(name)}",
             path,

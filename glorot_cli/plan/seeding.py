@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from glorot_cli import streams
@@ -89,7 +88,7 @@ def seeded(
     result = {}
     for name, tensor in planned.items():
         origin = origins.get(tensor.tied_to or name, Origin())
-        result[name] = replace(tensor, rng=rng, seed=origin.seed, position=origin.position, fma=fma)
+        result[name] = tensor._replace(rng=rng, seed=origin.seed, position=origin.position, fma=fma)
     return result, uses_seed
 
 

@@ -6,7 +6,7 @@ import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from glorot_cli.distributions import (
     Distribution,
@@ -16,8 +16,7 @@ from glorot_cli.fans import Fans, Shape
 from glorot_cli.streams import DEFAULT
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedTensor:
+class PlannedTensor(NamedTuple):
     """Hold all there is to know of a tensor before it is drawn.
 
     `fans` are by the rule that decides, None where there are none; `exact` is the law by exact

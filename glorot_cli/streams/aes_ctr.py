@@ -97,6 +97,8 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
     return _rounded(exact, low, high)
 
 
+# A large plan asks for few laws, many times.
+@functools.lru_cache(maxsize=4096)
 def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     """Return the smallest and the largest value of a dtype that a law allows.
 

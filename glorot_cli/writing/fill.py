@@ -2,91 +2,102 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from glorot_cli.drawing import drawer
 from glorot_cli.dtypes import ITEM_SIZES, numpy_dtype
 from glorot_cli.formats.base import Extent
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
-from glorot_cli.streams.aes_ctr import Draw
+from glorot_cli.streams import DEFAULT, slab
+from glorot_cli.streams.request import Draw
 
 # NumPy calls on blocks under about 20 microseconds lose to the hand-off between threads, and blocks
 # over the cache lose to memory: 2 MiB is drawn, measured and written whole.
 BLOCK_BYTES = 1 << 21
 FLUSH_SECONDS = 0.05
+# Work on tensors that are smaller on average is more Python than NumPy, and threads slow it down.
+SMALL_BYTES = 1 << 16
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[int], None]
-DrawerOf = Callable[[PlannedTensor], Draw]
 
 
 class _Piece(NamedTuple):
-    """A block of one tensor: its elements from `first` on, at byte `at` of the span."""
+    """A block of one tensor: its elements from `first` on, in the file and in the span's buffer.
+
+    It is `small` if it is a whole tensor that is drawn side by side with others.
+    """
 
     tensor: int
     first: int
-    elements: int
+    nbytes: int
+    offset: int
     at: int
+    small: bool
 
 
 class _Span(NamedTuple):
-    """A run of bytes of one file, which one thread draws and writes at once."""
+    """Pieces of one file that one thread draws at once; what touches is written at once."""
 
     path: Path
-    offset: int
-    nbytes: int
     pieces: list[_Piece]
+    nbytes: int
 
 
-def _spans(plan: Plan, extents: Iterable[Extent]) -> Iterator[_Span]:
-    """Cut the extents into spans of at most a block; tensors that touch share one.
+def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> Iterator[_Span]:
+    """Cut the extents into spans of at most a block.
 
     A tensor's own blocks start at multiples of the block size, so that its moments do not depend
     on what stands before it.
     """
-    span: _Span | None = None
-    for index, path, start in extents:
+    path, nbytes = Path(), 0
+    pieces: list[_Piece] = []
+    for index, file, start in extents:
         tensor = plan.tensors[index]
         itemsize = ITEM_SIZES[tensor.dtype]
-        step = BLOCK_BYTES // itemsize
-        for first in range(0, tensor.parameters, step):
-            count = min(step, tensor.parameters - first)
-            offset, nbytes = start + first * itemsize, count * itemsize
-            if (
-                span is None
-                or span.path is not path
-                or span.offset + span.nbytes != offset
-                or span.nbytes + nbytes > BLOCK_BYTES
-            ):
-                if span is not None:
-                    yield span
-                span = _Span(path, offset, 0, [])
-            span.pieces.append(_Piece(index, first, count, span.nbytes))
-            span = span._replace(nbytes=span.nbytes + nbytes)
-    if span is not None:
-        yield span
+        size = tensor.nbytes
+        small = (
+            tensor.rng == DEFAULT
+            and slab.fits(tensor.distribution, tensor.dtype, size)
+            and tensor.name not in kept
+        )
+        for done in range(0, size, BLOCK_BYTES):
+            part = min(BLOCK_BYTES, size - done)
+            # Elements lie as their size wants them, whatever stood before.
+            at = -(-nbytes // itemsize) * itemsize
+            if at + part > BLOCK_BYTES or file is not path:
+                if pieces:
+                    yield _Span(path, pieces, nbytes)
+                path, pieces, at = file, [], 0
+            pieces.append(_Piece(index, done // itemsize, part, start + done, at, small))
+            nbytes = at + part
+    if pieces:
+        yield _Span(path, pieces, nbytes)
 
 
 class _Engine:
     """Share the spans of one run among threads, and gather what they find."""
 
-    def __init__(self, plan: Plan, extents: list[Extent], drawer_of: DrawerOf) -> None:
+    def __init__(self, plan: Plan, extents: list[Extent], kept: Mapping[str, Draw]) -> None:
         self.plan = plan
-        self.drawer_of = drawer_of
+        self.kept = kept
         self.written = 0
         self.path = extents[0].path if extents else Path()
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.found: list[tuple[int, int, Moments]] = []
         self._drawers: dict[int, tuple[Draw, int]] = {}
-        self._spans = _spans(plan, extents)
+        self._spans = _spans(plan, extents, kept)
         self._lock = threading.Lock()
 
     def work(self) -> None:
@@ -100,9 +111,14 @@ class _Engine:
                     if descriptor >= 0:
                         os.close(descriptor)
                     path, descriptor = span.path, os.open(span.path, os.O_WRONLY)
+                found: list[tuple[int, int, Moments]] = []
                 with np.errstate(over="ignore", invalid="ignore"):
-                    found = [self._draw(piece, buffer, scratch) for piece in span.pieces]
-                _write_all(descriptor, buffer[: span.nbytes], span.offset)
+                    for small, pieces in itertools.groupby(span.pieces, key=lambda p: p.small):
+                        if small:
+                            found += self._draw_small(list(pieces), buffer)
+                        else:
+                            found += [self._draw(piece, buffer, scratch) for piece in pieces]
+                _write_pieces(descriptor, span, buffer)
                 with self._lock:
                     self.found += found
                     self.written += span.nbytes
@@ -133,10 +149,21 @@ class _Engine:
         with self._lock:
             return None if self.stopping.is_set() else next(self._spans, None)
 
+    def _draw_small(
+        self, pieces: list[_Piece], buffer: Array
+    ) -> Iterator[tuple[int, int, Moments]]:
+        begin, end = pieces[0].at, pieces[-1].at + pieces[-1].nbytes
+        out = buffer[begin:end].view(np.float32)
+        tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
+        starts = [(piece.at - begin) // 4 for piece in pieces]
+        slab.fill([(t.distribution, t.seed, t.name) for t in tensors], starts, out)
+        for piece, moments in zip(pieces, Moments.of_runs(out, starts), strict=True):
+            yield piece.tensor, 0, moments
+
     def _draw(self, piece: _Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
-        out = buffer[piece.at : piece.at + piece.elements * dtype.itemsize].view(dtype)
+        out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
         self._drawer_of(piece)(piece.first, out)
         centre = tensor.distribution.mean(tensor.shape)
         if tensor.dtype not in ("float32", "float64"):
@@ -146,14 +173,28 @@ class _Engine:
     def _drawer_of(self, piece: _Piece) -> Draw:
         """Make a tensor's drawer once, and let go of it, with what it keeps, at the last piece."""
         tensor = self.plan.tensors[piece.tensor]
-        if piece.elements == tensor.parameters:
-            return self.drawer_of(tensor)
+        if piece.nbytes == tensor.nbytes:
+            return self._new_drawer(tensor)
         with self._lock:
-            draw, left = self._drawers.pop(piece.tensor, (None, tensor.parameters))
-            draw = draw or self.drawer_of(tensor)
-            if left > piece.elements:
-                self._drawers[piece.tensor] = draw, left - piece.elements
+            draw, left = self._drawers.pop(piece.tensor, (None, tensor.nbytes))
+            draw = draw or self._new_drawer(tensor)
+            if left > piece.nbytes:
+                self._drawers[piece.tensor] = draw, left - piece.nbytes
         return draw
+
+    def _new_drawer(self, tensor: PlannedTensor) -> Draw:
+        return self.kept.get(tensor.name) or drawer(tensor)
+
+
+def _write_pieces(descriptor: int, span: _Span, buffer: Array) -> None:
+    """Write the pieces, with one call for those that touch in the file and in the buffer."""
+    offset, begin, end = span.pieces[0].offset, 0, 0
+    for piece in span.pieces:
+        if piece.at != end or piece.offset - offset != end - begin:
+            _write_all(descriptor, buffer[begin:end], offset)
+            offset, begin = piece.offset, piece.at
+        end = piece.at + piece.nbytes
+    _write_all(descriptor, buffer[begin:end], offset)
 
 
 def _write_all(descriptor: int, data: Array, offset: int) -> None:
@@ -166,7 +207,7 @@ def _write_all(descriptor: int, data: Array, offset: int) -> None:
 def fill(
     plan: Plan,
     extents: list[Extent],
-    drawer_of: DrawerOf,
+    kept: Mapping[str, Draw],
     *,
     workers: int | None = None,
     sync: bool = True,
@@ -174,21 +215,30 @@ def fill(
 ) -> list[Moments]:
     """Write every tensor at its extent, and return their moments in the plan's order.
 
+    `kept` reads the tensors of those names rather than draw them.
     `workers` defaults to all cores and changes no byte; with `sync` the disk is kept busy along
     the way, so that the caller's last flush has little to do; `progress` is told the bytes written.
     """
     _allocate(plan, extents)
-    engine = _Engine(plan, extents, drawer_of)
-    blocks = sum(tensor.nbytes for tensor in plan.tensors) // BLOCK_BYTES + 1
+    engine = _Engine(plan, extents, kept)
+    nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+    blocks = nbytes // BLOCK_BYTES + 1
     count = min(workers or os.cpu_count() or 1, blocks)
+    if nbytes < SMALL_BYTES * len(plan.tensors):
+        count = 1
     threads = [threading.Thread(target=engine.work, daemon=True) for _ in range(count)]
     done = threading.Event()
     if sync and blocks > 1:
         threads.append(threading.Thread(target=engine.flush_along, args=(done,), daemon=True))
+    started: list[threading.Thread] = []
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads[:count]:
+        with contextlib.suppress(RuntimeError):  # the system may start fewer threads, or none
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+        if not started:
+            engine.work()
+        for thread in started[:count]:
             while thread.is_alive():
                 thread.join(0.1)
                 if progress is not None:
@@ -196,7 +246,7 @@ def fill(
     finally:
         engine.stopping.set()
         done.set()
-        for thread in threads:
+        for thread in started:
             thread.join()
     if engine.error is not None:
         raise engine.error
