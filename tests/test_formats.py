@@ -373,7 +373,7 @@ def test_a_folder_that_may_not_be_written(
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("glorot_cli.formats.base._create", refuse)
+    monkeypatch.setattr("glorot_cli.formats.leavings.create", refuse)
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert refusal(planned(**ONE), "w.h5") == f"cannot write {folder}/w.h5: Permission denied"
 

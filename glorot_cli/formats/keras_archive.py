@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 import zipfile
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import hdf5, hdf5_walk
+from glorot_cli.formats import hdf5, hdf5_walk, zips
 from glorot_cli.formats.base import Extent, Provenance
 from glorot_cli.formats.stored import StoredFile
 from glorot_cli.plan import Plan
@@ -19,8 +18,6 @@ WEIGHTS = "model.weights.h5"
 _DATE = (1980, 1, 1, 0, 0, 0)
 # The version whose layout is written; Keras asks that there be one.
 KERAS_VERSION = "3.15.1"
-# The fixed part of what stands before a member's bytes; its last two fields are lengths.
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 
 
 def lay_out(plan: Plan, provenance: Provenance, path: Path, target: str) -> list[Extent]:
@@ -57,22 +54,14 @@ def read_headers(path: Path) -> StoredFile:
         FormatError: if there are none, or they are compressed or damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zips.opened(path) as archive:
             member = archive.getinfo(WEIGHTS)
     except KeyError:
         raise FormatError(f"{path}: expected a .keras archive with {WEIGHTS}") from None
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except zips.DAMAGE as error:
         raise FormatError(f"{path}: not a .keras archive: {error}") from None
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
         raise FormatError(f"{path}: expected {WEIGHTS} stored as it is, found it compressed")
     with path.open("rb") as file:
-        file.seek(member.header_offset)
-        raw = file.read(_LOCAL_HEADER.size)
-        size = file.seek(0, 2)
-    fields = _LOCAL_HEADER.unpack(raw) if len(raw) == _LOCAL_HEADER.size else (b"",)
-    if fields[0] != b"PK\x03\x04":
-        raise FormatError(f"{path}: {WEIGHTS} is not where the archive says")
-    start = member.header_offset + len(raw) + fields[-2] + fields[-1]
-    if start + member.file_size > size:
-        raise FormatError(f"{path}: {WEIGHTS} is longer than the archive")
+        start = zips.data_start(path, WEIGHTS, member, file)
     return hdf5_walk.read_headers(path, (start, member.file_size))

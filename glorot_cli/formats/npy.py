@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import math
-import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,12 @@ from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.base import MANIFEST, Extent, Provenance
+from glorot_cli.formats.npy_header import read_header
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
 from glorot_cli.plan import Plan
 
-MAGIC = b"\x93NUMPY"
-LARGEST_MANIFEST = 256 << 20
+LARGEST_MANIFEST = 128 << 20
 
 
 def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
@@ -96,11 +95,15 @@ def read_folder(path: Path) -> StoredFile:
     if manifest.stat().st_size > LARGEST_MANIFEST:
         raise FormatError(f"{manifest}: expected at most {LARGEST_MANIFEST >> 20} MiB")
     try:
-        data = json.loads(manifest.read_bytes())
+        data = parse_json(manifest.read_bytes())
         files = {name: entry["file"] for name, entry in data["tensors"].items()}
         provenance = json.dumps(data["glorot"])
+    except TooManyError as error:
+        raise FormatError(f"{manifest}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError(f"{manifest}: expected a manifest of glorot's") from None
+    if len(files) > MOST_TENSORS:
+        raise FormatError(f"{manifest}: expected at most {MOST_TENSORS} tensors")
     root = path.resolve()
     tensors = []
     for name, relative in files.items():
@@ -113,37 +116,20 @@ def read_folder(path: Path) -> StoredFile:
     return StoredFile(path, "npy-folder", provenance, tensors)
 
 
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
 def _stored(name: str, path: Path) -> StoredTensor:
     if path.exists() and not path.is_file():
         raise FormatError(f"cannot read {path}: it is not a regular file")
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version not in _HEADERS:
-                raise ValueError(f"expected version 1.0 or 2.0, found {version[0]}.{version[1]}")
-            shape, fortran_order, dtype = _HEADERS[version](file)
-            offset = file.tell()
+            header = read_header(file, str(path))
             size = file.seek(0, 2)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, tokenize.TokenError) as error:
-        raise FormatError(f"{path}: not a .npy file: {error}") from None
-    if dtype.hasobject or dtype.kind not in "biuf":
-        raise FormatError(f"{path}: expected numbers, found dtype {dtype}")
-    if fortran_order and len(shape) > 1:
-        raise FormatError(f"{path}: expected elements in C order, found Fortran order")
-    if any(size < 0 for size in shape):
-        raise FormatError(f"{path}: expected sizes of at least 0, found shape {shown(shape)}")
-    nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes != size - offset:
+    if header.nbytes != size - header.start:
         raise FormatError(
-            f"{path}: the header speaks of {nbytes} bytes, the file has {size - offset}"
+            f"{path}: the header speaks of {header.nbytes} bytes, "
+            f"the file has {size - header.start}"
         )
-    order = ">" if dtype.byteorder == ">" else "<"
-    return StoredTensor(name, shape, dtype.name, offset, nbytes, order, path)
+    return StoredTensor(
+        name, header.shape, header.dtype.name, header.start, header.nbytes, header.order, path
+    )

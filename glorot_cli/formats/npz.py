@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,26 +10,24 @@ from typing import IO, Any
 import numpy as np
 
 from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats import zips
+from glorot_cli.formats.npy_header import Header, read_header
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
-
-MOST_MEMBERS = 1_000_000
-# The fixed part of what stands before a member's bytes; its last two fields are lengths.
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+from glorot_cli.formats.texts import MOST_TENSORS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_npz(path: Path) -> bool:
-    """Tell whether a zip file holds .npy files and nothing else."""
+    """Tell whether a zip file holds .npy files and nothing else.
+
+    Raises:
+        FormatError: if its directory is larger than is read.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zips.opened(path) as archive:
             names = archive.namelist()
-    except (*_DAMAGE, ValueError):
+    except zips.DAMAGE:
         return False
     return bool(names) and all(name.endswith(".npy") for name in names)
 
@@ -44,10 +38,15 @@ def read_headers(path: Path) -> StoredFile:
     Raises:
         FormatError: if a member is damaged, or not a plain array.
     """
-    with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
+    with zips.opened(path) as archive, path.open("rb") as raw:
         members = archive.infolist()
-        if len(members) > MOST_MEMBERS:
-            raise FormatError(f"{path}: expected at most {MOST_MEMBERS} arrays")
+        if len(members) > MOST_TENSORS:
+            raise FormatError(f"{path}: expected at most {MOST_TENSORS} arrays")
+        names: set[str] = set()
+        for member in members:
+            if member.filename in names:
+                raise FormatError(f"{path}: {shown(member.filename)} stands there twice")
+            names.add(member.filename)
         tensors = [_stored(path, archive, member, raw) for member in members]
     return StoredFile(path, "npz", None, tensors)
 
@@ -56,57 +55,40 @@ def _stored(
     path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, raw: IO[bytes]
 ) -> StoredTensor:
     name = member.filename.removesuffix(".npy")
+    where = f"{path}: {shown(name)}"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(f"{where}: expected it stored or deflated, found another compression")
     try:
         with archive.open(member) as file:
-            shape, fortran_order, dtype = _header(file)
-            start = file.tell()
-    except (*_DAMAGE, ValueError, tokenize.TokenError) as error:
-        raise FormatError(f"{path}: {shown(name)}: not a .npy file: {error}") from None
-    if dtype.hasobject or dtype.kind not in "biuf":
-        raise FormatError(f"{path}: {shown(name)}: expected numbers, found dtype {dtype}")
-    if fortran_order and len(shape) > 1:
+            header = read_header(file, where)
+    except zips.DAMAGE as error:
+        raise FormatError(f"{where}: {error or 'it is cut short'}") from None
+    if header.start + header.nbytes != member.file_size:
         raise FormatError(
-            f"{path}: {shown(name)}: expected elements in C order, found Fortran order"
+            f"{where}: the header speaks of {header.nbytes} bytes, "
+            f"the archive has {member.file_size - header.start}"
         )
-    nbytes = math.prod(shape) * dtype.itemsize
-    if any(size < 0 for size in shape) or start + nbytes != member.file_size:
+    offset, slabs = None, None
+    if member.compress_type == zipfile.ZIP_STORED:
+        offset = zips.data_start(path, shown(name), member, raw) + header.start
+    elif member.file_size > zips.LARGEST_RATIO * max(member.compress_size, 1):
         raise FormatError(
-            f"{path}: {shown(name)}: the header speaks of {nbytes} bytes, "
-            f"the archive has {member.file_size - start}"
+            f"{where} declares {member.file_size} bytes, {member.compress_size} are stored"
         )
-    order = ">" if dtype.byteorder == ">" else "<"
-    if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
-        offset = _data_offset(path, name, member, raw) + start
-        return StoredTensor(name, shape, dtype.name, offset, nbytes, order)
-    slabs = _Slabs(path, member.filename, dtype, nbytes)
-    return StoredTensor(name, shape, dtype.name, None, nbytes, order, None, slabs)
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"expected version 1.0 or 2.0, found {version[0]}.{version[1]}")
-    return _HEADERS[version](file)
-
-
-def _data_offset(path: Path, name: str, member: zipfile.ZipInfo, raw: IO[bytes]) -> int:
-    raw.seek(member.header_offset)
-    head = raw.read(_LOCAL_HEADER.size)
-    name_length, extra_length = _LOCAL_HEADER.unpack(head)[-2:]
-    start: int = member.header_offset + len(head) + name_length + extra_length
-    if start + member.file_size > raw.seek(0, 2):
-        raise FormatError(f"{path}: {shown(name)} is longer than the archive")
-    return start
+    else:
+        slabs = _Slabs(path, member.filename, header)
+    return StoredTensor(
+        name, header.shape, header.dtype.name, offset, header.nbytes, header.order, None, slabs
+    )
 
 
 class _Slabs:
     """Read a compressed array in blocks."""
 
-    def __init__(self, path: Path, member: str, dtype: np.dtype[Any], nbytes: int) -> None:
+    def __init__(self, path: Path, member: str, header: Header) -> None:
         self._path = path
         self._member = member
-        self._dtype = dtype
-        self._nbytes = nbytes
+        self._header = header
 
     def __call__(self) -> Iterator[Array]:
         """Yield flat arrays.
@@ -114,15 +96,15 @@ class _Slabs:
         Raises:
             FormatError: if the compressed bytes are damaged.
         """
-        left = self._nbytes
+        left = self._header.nbytes
         try:
-            with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
-                _header(file)
+            with zips.opened(self._path) as archive, archive.open(self._member) as file:
+                file.read(self._header.start)
                 while left:
                     data = file.read(min(left, BLOCK_BYTES))
                     if len(data) < min(left, BLOCK_BYTES):
                         raise EOFError("it ends too early")
                     left -= len(data)
-                    yield np.frombuffer(data, self._dtype)
-        except _DAMAGE as error:
+                    yield np.frombuffer(data, self._header.dtype)
+        except (*zips.DAMAGE, KeyError) as error:
             raise FormatError(f"{self._path}: {shown(self._member)}: {error}") from None

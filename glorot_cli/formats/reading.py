@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import hdf5_walk, keras_archive, npy, npz, safetensors, shards
+from glorot_cli.formats import hdf5_walk, keras_archive, npy, npy_header, npz, safetensors, shards
 from glorot_cli.formats.base import MARKS
 from glorot_cli.formats.stored import StoredFile
 
@@ -34,7 +34,7 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
             magic = file.read(8)
         if magic == hdf5_walk.MAGIC:
             return hdf5_walk.read_headers(path)
-        if magic[:6] == npy.MAGIC:
+        if magic[:6] == npy_header.MAGIC:
             return npy.read_headers(path)
         if magic[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):
             if npz.is_npz(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 
 BLOCK_BYTES = 1 << 21
+MOST_AXES = 64
+# More elements than this nobody counts, not even those of an empty tensor but for its zeros.
+MOST_ELEMENTS = 2**63 - 1
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,6 +56,21 @@ class StoredFile:
     def by_name(self) -> dict[str, StoredTensor]:
         """Return the tensors by their names."""
         return {tensor.name: tensor for tensor in self.tensors}
+
+
+def check_shape(where: str, shape: Shape, itemsize: int) -> int:
+    """Check that a shape is an array's, and return how many bytes it takes.
+
+    Raises:
+        FormatError: if it is not.
+    """
+    if any(size < 0 for size in shape):
+        raise FormatError(f"{where}: expected sizes of at least 0, found shape {shown(shape)}")
+    if len(shape) > MOST_AXES:
+        raise FormatError(f"{where}: expected at most {MOST_AXES} axes, found {len(shape)}")
+    if math.prod(size for size in shape if size) > MOST_ELEMENTS:
+        raise FormatError(f"{where}: expected less than 2**63 elements, found shape {shown(shape)}")
+    return math.prod(shape) * itemsize
 
 
 def block_count(tensor: StoredTensor) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
-from glorot_cli.formats.base import replacing
+from glorot_cli.formats.replacing import replacing
 from glorot_cli.pictures.portraits import Portrait
 
 if TYPE_CHECKING:

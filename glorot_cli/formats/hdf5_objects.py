@@ -1,0 +1,266 @@
+"""What an HDF5 file holds, by a walk over hard links only, and the blocks of its datasets.
+
+It stands apart from what writes files, so that its process loads h5py and little else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Shape = tuple[int, ...]
+Request = Mapping[str, Any]
+
+
+class RefusedError(Exception):
+    """Say in parts what is wrong with a file; every second part is a name to be quoted."""
+
+    def __init__(self, *parts: str) -> None:
+        super().__init__(*parts)
+        self.parts = parts
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Cut a shape into runs along one axis, in C order; a shape that holds nothing has none."""
+
+    shape: Shape
+    axis: int
+    step: int
+    count: int
+
+    def index(self, number: int) -> tuple[int | slice, ...]:
+        """Return which elements a run holds."""
+        if not self.shape:
+            return ()
+        size = self.shape[self.axis]
+        outer, inner = divmod(number, -(-size // self.step))
+        index: list[int | slice] = [
+            slice(inner * self.step, min((inner + 1) * self.step, size)),
+        ]
+        for size in reversed(self.shape[: self.axis]):
+            outer, place = divmod(outer, size)
+            index.insert(0, place)
+        return tuple(index)
+
+    def elements(self, number: int) -> int:
+        """Count the elements of a run."""
+        rows = 1
+        for part in self.index(number):
+            rows *= part.stop - part.start if isinstance(part, slice) else 1
+        return rows * math.prod(self.shape[self.axis + 1 :])
+
+
+def cut(shape: Shape, itemsize: int, largest: int) -> Cut:
+    """Cut a shape into runs of at most so many bytes, or of an element."""
+    if not shape or not math.prod(shape):
+        return Cut(shape, 0, 1, math.prod(shape))
+    axis = 0
+    while axis < len(shape) - 1 and math.prod(shape[axis + 1 :]) * itemsize > largest:
+        axis += 1
+    step = max(1, largest // (math.prod(shape[axis + 1 :]) * itemsize))
+    return Cut(shape, axis, step, math.prod(shape[:axis]) * -(-shape[axis] // step))
+
+
+class _Part(io.RawIOBase):
+    """Be a part of a file, read-only."""
+
+    def __init__(self, raw: io.BufferedReader, start: int, size: int) -> None:
+        self._raw = raw
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)[: max(0, self._size - self._at)]
+        self._raw.seek(self._start + self._at)
+        count = self._raw.readinto(view)
+        self._at += count
+        return count
+
+
+@contextlib.contextmanager
+def opened(path: str, window: tuple[int, int] | None) -> Iterator[Any]:
+    """Open a file, or what lies within it from one byte on and is so long."""
+    import h5py
+
+    if window is None:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+        return
+    with Path(path).open("rb") as raw, h5py.File(_Part(raw, *window), "r") as file:
+        yield file
+
+
+class Walk:
+    """Walk a file depth first, each object once by its address, links in order of their names."""
+
+    def __init__(self, file: Any, request: Request) -> None:
+        self._request = request
+        self._root = file["/"].id
+        self._types: dict[str, Any] = {}
+        self._counted = 0
+        self._paths: list[bytes] = []
+        # Open datasets by their index, the last used last, and how large their caches may get.
+        self._open: dict[int, tuple[Any, int]] = {}
+
+    def listing(self) -> dict[str, Any]:
+        """Return what a file holds.
+
+        Raises:
+            RefusedError: if it holds what would lead to other files, or more than is allowed.
+        """
+        tensors = [self._described(name, item) for name, item in self._datasets()]
+        layout = "keras" if self._root.links.exists(b"layers") else "h5"
+        return {"layout": layout, "provenance": self._provenance(), "tensors": tensors}
+
+    def _datasets(self) -> Iterator[tuple[str, Any]]:
+        import h5py
+
+        request, names = self._request, 0
+        seen = {h5py.h5o.get_info(self._root).addr}
+        stack = self._links(b"", self._root)
+        while stack:
+            path, group, link = stack.pop()
+            path = path + b"/" + link if path else link
+            name = path.decode("utf-8", "backslashreplace")
+            info = group.links.get_info(link)
+            if info.type != h5py.h5l.TYPE_HARD:
+                raise RefusedError("", name, " is a link, which is not followed")
+            if info.u in seen:
+                continue
+            seen.add(info.u)
+            item = h5py.h5o.open(group, link)
+            if isinstance(item, h5py.h5g.GroupID):
+                if path.count(b"/") > request["deepest"]:
+                    raise RefusedError(f"expected at most {request['deepest']} levels of groups")
+                stack += self._links(path, item)
+            elif isinstance(item, h5py.h5d.DatasetID):
+                names += len(path)
+                if names > request["names"]:
+                    raise RefusedError(f"expected names of at most {request['names']} bytes")
+                self._paths.append(path)
+                yield name, item
+
+    def _links(self, path: bytes, group: Any) -> list[tuple[bytes, Any, bytes]]:
+        links: list[bytes] = []
+        room = self._request["objects"] - self._counted
+
+        def take(link: bytes) -> bool | None:
+            links.append(link)
+            return True if len(links) > room else None
+
+        group.links.iterate(take)
+        self._counted += len(links)
+        if len(links) > room:
+            raise RefusedError(f"expected at most {self._request['objects']} objects")
+        return [(path, group, link) for link in sorted(links, reverse=True)]
+
+    def _described(self, name: str, dataset: Any) -> list[Any]:
+        import h5py
+
+        creation = dataset.get_create_plist()
+        if creation.get_layout() == h5py.h5d.VIRTUAL or creation.get_external_count():
+            raise RefusedError("", name, " keeps its data in other files, which are not read")
+        shape = dataset.shape
+        if shape is None:
+            raise RefusedError("", name, " has no shape, as HDF5's null dataspace allows")
+        dtype = dataset.dtype
+        nbytes = math.prod(shape) * dtype.itemsize
+        stored = dataset.get_storage_size()
+        offset = dataset.get_offset()
+        is_bfloat16 = _is_bfloat16(dataset, dtype)
+        plain = is_bfloat16 or (dtype.kind in "biuf" and self._is_plain(dataset, dtype))
+        lies = f" declares {nbytes} bytes, {stored} are stored"
+        if not plain or (nbytes and offset is None):
+            if nbytes > self._request["ratio"] * max(stored, 1):
+                raise RefusedError("", name, lies)
+            offset = -1
+        elif nbytes != stored:
+            raise RefusedError("", name, lies)
+        known = "bfloat16" if is_bfloat16 else dtype.name if dtype.kind in "biuf" else str(dtype)
+        order = ">" if dtype.byteorder == ">" else "<"
+        return [name, shape, known, offset, nbytes, order]
+
+    def _is_plain(self, dataset: Any, dtype: Any) -> bool:
+        """Tell whether NumPy's type is the stored one, bit for bit."""
+        import h5py
+
+        key = dtype.str
+        if key not in self._types:
+            self._types[key] = h5py.h5t.py_create(dtype)
+        return bool(dataset.get_type().equal(self._types[key]))
+
+    def _provenance(self) -> str | None:
+        import h5py
+
+        if not h5py.h5a.exists(self._root, b"glorot"):
+            return None
+        attribute = h5py.h5a.open(self._root, b"glorot")
+        if attribute.shape != () or not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
+            return None
+        found = h5py.Group(self._root).attrs["glorot"]
+        return found if isinstance(found, str) and len(found) <= self._request["names"] else None
+
+    def block(self, index: int, number: int) -> Any:
+        """Return the bytes of one block of a dataset.
+
+        Raises:
+            RefusedError: if the elements are no numbers, or the chunks too large.
+        """
+        import numpy as np
+
+        dataset = self._dataset(index)
+        runs = cut(dataset.shape, dataset.dtype.itemsize, self._request["block"])
+        values = np.ascontiguousarray(dataset[runs.index(number)])
+        return values.reshape(-1).view(np.uint8).data
+
+    def _dataset(self, index: int) -> Any:
+        import h5py
+
+        if index in self._open:
+            self._open[index] = self._open.pop(index)
+            return self._open[index][0]
+        dataset = h5py.Dataset(h5py.h5d.open(self._root, self._paths[index]))
+        if dataset.dtype.kind not in "biuf":
+            raise RefusedError(f"cannot read elements of dtype {dataset.dtype}")
+        largest = self._request["chunk"]
+        chunk = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
+        if chunk > largest:
+            raise RefusedError(f"expected chunks of at most {largest >> 20} MiB")
+        # Blocks go across chunks: a row of these is kept, so that each is unpacked once.
+        room = max(chunk, largest // 4)
+        while sum(cache for _, cache in self._open.values()) + room > largest + largest // 4:
+            del self._open[next(iter(self._open))]
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(10007, room, 1.0)
+        dataset = h5py.Dataset(h5py.h5d.open(self._root, self._paths[index], access))
+        self._open[index] = dataset, room
+        return dataset
+
+
+def _is_bfloat16(dataset: Any, dtype: Any) -> bool:
+    """Tell whether a dataset is what Keras writes for bfloat16: two opaque bytes, so labelled."""
+    import h5py
+
+    if dtype.str != "|V2" or dtype.names or not h5py.h5a.exists(dataset, b"dtype"):
+        return False
+    return bool(h5py.Dataset(dataset).attrs["dtype"] == "bfloat16")

@@ -1,0 +1,29 @@
+"""JSON that others wrote, read within bounds: its values are counted before any of them is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Of anything with names: a header, an index, a manifest. It takes 1 GB to hold some more.
+MOST_TENSORS = 250_000
+MOST_VALUES = 16 * MOST_TENSORS
+
+
+class TooManyError(ValueError):
+    """Report a text of more values than are read."""
+
+
+def parse_json(raw: bytes) -> Any:
+    """Read a JSON text.
+
+    Raises:
+        ValueError: if it is none, is nested too deeply, or has more values than are read.
+    """
+    # Each value but the first follows one of these; some of them may stand in names.
+    if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise TooManyError(f"expected at most {MOST_VALUES} values")
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
