@@ -1,33 +1,136 @@
-"""The command line's entry, which answers --version before it imports anything."""
+"""The command line's entry, which answers signals from its first line on, and --version at once."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
+from typing import Any
+
+_STOPS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hung up",
+}
+# Below this the libraries that draw end the process on their own, with words of their own.
+_LEAST_MEMORY = 160_000_000
+_BUG = 70
 
 
 def run() -> None:
     """Run the command line and leave the process with its exit code."""
+    _answer_signals()
+    _open_closed_streams()
     if sys.argv[1:] == ["--version"]:
-        from glorot_cli import __version__
-
-        print(f"glorot {__version__}")
+        if code := _print_version():
+            os._exit(code)
         return
     import gc
-    import os
 
     # One run allocates and ends: collecting cycles and starting BLAS threads only cost time.
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        from glorot_cli.cli import main
-
-        code = main(sys.argv[1:])
-    except KeyboardInterrupt:
-        print("glorot: interrupted", file=sys.stderr)
-        code = 130
+    code = _main(sys.argv[1:])
     # Everything is flushed, closed and joined; tearing modules down takes a fifth of a small run.
     os._exit(code)
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        _check_memory()
+        from glorot_cli.cli import main
+
+        return main(arguments)
+    except Exception as error:
+        from glorot_cli.errors import explained, printable
+
+        line = explained(error)
+        if line is not None:
+            _say(printable(line))
+            return 2
+        import traceback
+
+        traceback.print_exc()
+        return _BUG
+
+
+def _print_version() -> int:
+    from glorot_cli import __version__
+
+    try:
+        print(f"glorot {__version__}", flush=True)
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        _say(f"cannot write the output: {error.strerror}")
+        return 2
+    return 0
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"glorot: {line}\n".encode("utf-8", "backslashreplace"))
+
+
+def _answer_signals() -> None:
+    for number in _STOPS:
+        # What whoever started this has it ignore, such as nohup, stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    """Remove what is unfinished, say one line and leave.
+
+    An exception would not do: within an import or a finaliser Python prints it and goes on.
+    """
+    for each in _STOPS:
+        signal.signal(each, signal.SIG_IGN)
+
+    def leave() -> None:
+        # A progress bar hides the cursor.
+        start = "\r\x1b[K\x1b[?25h" if "rich.progress" in sys.modules and os.isatty(2) else ""
+        with contextlib.suppress(OSError):
+            os.write(2, f"{start}glorot: {_STOPS[signal.Signals(number)]}\n".encode())
+        os._exit(128 + number)
+
+    # Where the module is not loaded nothing has been written.
+    leavings: Any = sys.modules.get("glorot_cli.formats.leavings")
+    getattr(leavings, "abandon", lambda then: then())(leave)
+
+
+def _open_closed_streams() -> None:
+    """Give a closed standard stream a stand-in, lest a file of weights gets its number.
+
+    Reading or writing it fails as it would have; what would go to standard error is dropped. What
+    the encoding of standard output does not have is escaped.
+    """
+    with contextlib.suppress(OSError):
+        for number, (name, mode, how) in enumerate(
+            (
+                ("stdin", "r", os.O_WRONLY),
+                ("stdout", "w", os.O_RDONLY),
+                ("stderr", "w", os.O_RDWR),
+            )
+        ):
+            if getattr(sys, name) is None:
+                descriptor = os.open(os.devnull, how)
+                if descriptor != number:
+                    os.dup2(descriptor, number)
+                setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _check_memory() -> None:
+    """Refuse at once where a limit leaves too little memory to load what draws."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= limit < _LEAST_MEMORY and limit != resource.RLIM_INFINITY:
+        raise MemoryError(f"{limit:,} bytes are allowed, {_LEAST_MEMORY:,} are needed")
 
 
 if __name__ == "__main__":

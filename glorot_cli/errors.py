@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 KeyPath = tuple[str | int, ...]
@@ -35,6 +36,38 @@ class FormatError(GlorotError):
     """Report a weight file that cannot be read or written."""
 
 
+def explained(error: BaseException) -> str | None:
+    """Put a mistake, or what the system refused, into one line; None says that it is a bug."""
+    if isinstance(error, GlorotError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        # NumPy says what it wanted, Python nothing.
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    if isinstance(error, OSError):
+        return f"{_place(error)}: {error.strerror or error}"
+    if isinstance(error, ImportError):
+        # A library may wrap the reason into a page of advice.
+        while isinstance(error.__cause__ or error.__context__, ImportError):
+            error = error.__cause__ or error.__context__ or error
+        name = getattr(error, "name", None) or "a library"
+        return f"cannot load {name}: {error}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{shown(error.object)} cannot be written in {error.encoding}: set PYTHONUTF8=1"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "cannot start a thread: the system's limit is reached"
+    return None
+
+
+def _place(error: OSError) -> str:
+    if error.filename is not None:
+        return os.fsdecode(error.filename) if error.filename != "" else "''"
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "cannot find the working folder"
+    return "cannot write the output"
+
+
 def dotted(path: KeyPath) -> str:
     """Write a key path as `layers[1].units`."""
     text = ""
@@ -45,6 +78,8 @@ def dotted(path: KeyPath) -> str:
 
 def printable(text: str) -> str:
     """Escape whatever could move a terminal's cursor, change its colours or break the line."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
         for c in text

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,7 @@ def test_the_script_leaves_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(gc, "disable", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["glorot", "plan", "nowhere.yaml"])
     with pytest.raises(SystemExit) as ended:
         __main__.run()
@@ -96,6 +98,7 @@ def test_the_script_leaves_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -
 def test_the_script_answers_version_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["glorot", "--version"])
     __main__.run()
     assert capsys.readouterr().out == f"glorot {glorot.__version__}\n"
@@ -112,8 +115,11 @@ def test_exit_codes_are_literal() -> None:
         "DONE": 0,
         "DIFFERENT": 1,
         "MISTAKE": 2,
+        "BUG": 70,
+        "HUNG_UP": 129,
         "INTERRUPTED": 130,
         "BROKEN_PIPE": 141,
+        "TERMINATED": 143,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import typer
 
 from glorot_cli.cli import checks, init, pictures, plans
 from glorot_cli.cli.exits import Exit
-from glorot_cli.errors import GlorotError, printable
+from glorot_cli.errors import explained, printable
 
 
 class _StoppedError(Exception):
@@ -46,25 +47,33 @@ def main(arguments: Sequence[str]) -> int:
             return int(code or Exit.DONE)
         except _StoppedError as stopped:
             raise stopped.__cause__ or stopped from None
-    except GlorotError as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
         return _fail("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.BROKEN_PIPE
-    except OSError as error:
-        return _fail(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
+        return _close_pipe()
+    except SystemExit as left:
+        # So typer answers a broken pipe while it prints help.
+        return _close_pipe() if isinstance(left.__context__, BrokenPipeError) else Exit.MISTAKE
     except Exception as error:
         # Typer carries its own click, whose errors are known by their method.
-        if not hasattr(error, "format_message"):
+        if hasattr(error, "format_message"):
+            return _fail(error.format_message() or "see glorot --help")
+        line = explained(error)
+        if line is None:
             raise
-        return _fail(error.format_message() or "see glorot --help")
+        return _fail(line)
+
+
+def _close_pipe() -> int:
+    """Go quietly: whoever read our output has gone, and nothing more can be said there."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.BROKEN_PIPE
 
 
 def _fail(message: str, code: Exit = Exit.MISTAKE) -> int:
-    print(f"glorot: {printable(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told where standard error is full
+        print(f"glorot: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -11,5 +11,8 @@ class Exit(enum.IntEnum):
     DONE = 0
     DIFFERENT = 1
     MISTAKE = 2
+    BUG = 70
+    HUNG_UP = 129
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glorot_cli.errors import GlorotError, shown
+from glorot_cli.errors import GlorotError, explained, shown
+from glorot_cli.formats.leavings import at_a_stop, sweep
 from glorot_cli.formats.shards import parse_size, split
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, make_plan
@@ -43,22 +50,71 @@ def write_on_cluster(
         from distributed import Client, LocalCluster
     except ImportError:
         raise GlorotError("--dask needs the extra: pip install 'glorot[dask]'") from None
-    if address == "local":
-        with (
-            LocalCluster(threads_per_worker=1, dashboard_address=":0") as cluster,
-            Client(cluster) as client,
-        ):
+    target = Path(path).absolute()
+    with _hushed():
+        if address == "local":
+            with at_a_stop(lambda: _end_workers(target)):
+                try:
+                    with (
+                        _local_cluster(LocalCluster) as cluster,
+                        Client(cluster) as client,
+                    ):
+                        return write_with_client(
+                            client,
+                            plan,
+                            target,
+                            max_shard_size=max_shard_size,
+                            progress=progress,
+                            **options,
+                        )
+                finally:
+                    # The workers have ended, some in the middle of a shard.
+                    _sweep(target)
+        try:
+            client = Client(address, timeout="10s")
+        except (OSError, ValueError) as error:
+            problem = f"no scheduler answers at {shown(address)}: {error}"
+            raise GlorotError(f"--dask: {problem}") from None
+        with client:
             return write_with_client(
-                client, plan, path, max_shard_size=max_shard_size, progress=progress, **options
+                client, plan, target, max_shard_size=max_shard_size, progress=progress, **options
             )
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep the library from logging what becomes one line here."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise GlorotError(f"--dask: no scheduler answers at {shown(address)}: {error}") from None
-    with client:
-        return write_with_client(
-            client, plan, path, max_shard_size=max_shard_size, progress=progress, **options
-        )
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _local_cluster(make: Callable[..., Any]) -> Any:
+    """Start a worker for each core, which leave a Ctrl-C and its line to this process."""
+    # The process that keeps count of semaphores warns of those that it has to remove.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    resource_tracker.ensure_running()  # which later would let signals through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        return make(threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _end_workers(target: Path) -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    _sweep(target)
+
+
+def _sweep(target: Path) -> None:
+    with contextlib.suppress(OSError):
+        sweep(Path(os.path.realpath(target)))
 
 
 def write_with_client(
@@ -88,18 +144,52 @@ def write_with_client(
     }  # fmt: skip
     found: list[Moments | None] = [None] * len(plan.tensors)
     done = 0
-    for future in as_completed(list(numbers)):
-        for index, moments in enumerate(future.result()):
-            found[index] = moments or found[index]
-        done += sizes[numbers[future]]
-        if progress is not None:
-            progress(done)
+    try:
+        for future in as_completed(list(numbers)):
+            drawn = _result(future, numbers[future] + 1)
+            for index, moments in enumerate(drawn):
+                found[index] = moments or found[index]
+            done += sizes[numbers[future]]
+            if progress is not None:
+                progress(done)
+    except BaseException:
+        client.cancel(list(numbers))
+        raise
     return found
+
+
+def _result(future: Any, number: int) -> list[Moments | None]:
+    """Wait for a shard; what went wrong at a worker, or with one, becomes one line."""
+    from distributed import KilledWorker
+
+    try:
+        found = future.result()
+    except KilledWorker:
+        raise GlorotError(
+            f"--dask: one worker after another ended while it wrote shard {number}; "
+            "their logs say why"
+        ) from None
+    except (CancelledError, OSError) as error:
+        raise GlorotError(f"--dask: the scheduler was lost: {error}") from None
+    except ImportError as error:
+        raise GlorotError(f"--dask: a worker cannot load what it needs: {error}") from None
+    if isinstance(found, str):
+        raise GlorotError(found)
+    return list(found)
 
 
 def _write_shard(
     spec: dict[str, Any], path: str, ranks: Ranks, settings: dict[str, Any]
-) -> list[Moments | None]:
-    """Write one shard, on a worker; the worker that finds all of them whole writes the index."""
-    plan = make_plan(load_spec(spec))
-    return write_weights(plan, path, ranks=ranks, resume=True, **settings)
+) -> list[Moments | None] | str:
+    """Write one shard, on a worker; the worker that finds all of them whole writes the index.
+
+    What could not be written it says in a line, which is no reason for a scheduler to try again.
+    """
+    try:
+        plan = make_plan(load_spec(spec))
+        return write_weights(plan, path, ranks=ranks, resume=True, **settings)
+    except Exception as error:
+        line = explained(error)
+        if line is None:
+            raise
+        return line

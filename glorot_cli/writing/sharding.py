@@ -10,10 +10,12 @@ from typing import Any
 
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import safetensors, shards
-from glorot_cli.formats.base import INDEX, compact, replacing
+from glorot_cli.formats.base import INDEX, compact
+from glorot_cli.formats.replacing import check_free, errors_named, exists, replacing
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
-from glorot_cli.writing.fill import DrawerOf, Progress, fill
+from glorot_cli.streams.request import Draw
+from glorot_cli.writing.fill import Progress, fill
 from glorot_cli.writing.ranks import Ranks
 
 ALONE = Ranks(0, 1)
@@ -33,6 +35,10 @@ class ShardedPlan:
         """Return the path of a shard."""
         return self.folder / shards.shard_name(number, len(self.parts))
 
+    def nbytes(self, number: int) -> int:
+        """Return how many bytes of tensors a shard holds."""
+        return sum(self.plan.tensors[index].nbytes for index in self.parts[number])
+
     def claim(self, number: int) -> dict[str, Any]:
         """Return what a shard carries."""
         return {**self.provenance, "shard": [number + 1, len(self.parts)]}
@@ -51,7 +57,7 @@ class ShardedPlan:
 
 def write_shards(
     sharded: ShardedPlan,
-    drawer_of: DrawerOf,
+    kept: Mapping[str, Draw],
     *,
     ranks: Ranks = ALONE,
     resume: bool = False,
@@ -69,24 +75,40 @@ def write_shards(
     """
     found: dict[str, Moments] = {}
     done = 0
-    for number in range(ranks.rank, len(sharded.parts), ranks.world_size):
+    mine = range(ranks.rank, len(sharded.parts), ranks.world_size)
+    missing = {number for number in mine if not (resume and sharded.is_whole(number))}
+    _check(sharded, sorted(missing), force=force or resume)
+    for number in mine:
         part = _part(sharded.plan, sharded.parts[number])
-        nbytes = sum(tensor.nbytes for tensor in part.tensors)
-        if not (resume and sharded.is_whole(number)):
+        if number in missing:
             moments = _write_shard(
                 sharded,
                 number,
                 part,
-                drawer_of,
+                kept,
                 force=force or resume,
                 workers=workers,
                 sync=sync,
                 progress=progress and functools.partial(_shifted, progress, done),
             )
             found.update(zip((tensor.name for tensor in part.tensors), moments, strict=True))
-        done += nbytes
+        done += sharded.nbytes(number)
     finish(sharded, sync=sync)
     return found
+
+
+def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool) -> None:
+    """Check that all of some shards may be written, and fit, before the first one is."""
+    more = largest = 0
+    with errors_named(sharded.folder):
+        for number in numbers:
+            file = sharded.file(number)
+            if file.exists() and not force:
+                raise exists(file)
+            largest = max(largest, sharded.nbytes(number))
+            # An older one goes when its successor is complete.
+            more += sharded.nbytes(number) - (file.stat().st_size if file.exists() else 0)
+        check_free(sharded.folder, max(more, largest))
 
 
 def finish(sharded: ShardedPlan, *, sync: bool) -> bool:
@@ -123,15 +145,15 @@ def _write_shard(
     sharded: ShardedPlan,
     number: int,
     part: Plan,
-    drawer_of: DrawerOf,
+    kept: Mapping[str, Draw],
     *,
     force: bool,
     workers: int | None,
     sync: bool,
     progress: Progress | None,
 ) -> list[Moments]:
-    nbytes = sum(tensor.nbytes for tensor in part.tensors)
+    nbytes = sharded.nbytes(number)
     metadata = {"format": "pt", "glorot": compact(sharded.claim(number))}
     with replacing(sharded.file(number), nbytes, force=force, kind="file", sync=sync) as temporary:
         extents = safetensors.lay_out_tensors(part, range(len(part.tensors)), metadata, temporary)
-        return fill(part, extents, drawer_of, workers=workers, sync=sync, progress=progress)
+        return fill(part, extents, kept, workers=workers, sync=sync, progress=progress)

@@ -10,17 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glorot_cli.drawing import check, drawer
+from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_dtypes, choose_format
-from glorot_cli.formats.base import adopt_leavings, check_set, replacing
+from glorot_cli.formats.leavings import adopt_leavings, sweep
+from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
 from glorot_cli.moments import Moments
-from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.plan import Plan
 from glorot_cli.streams import stream_claim
 from glorot_cli.streams.request import Draw
 from glorot_cli.writing.checkpoint import Checkpoint
-from glorot_cli.writing.fill import DrawerOf, Progress, fill
+from glorot_cli.writing.fill import Progress, fill
 from glorot_cli.writing.ranks import Ranks
 from glorot_cli.writing.sharding import ALONE, ShardedPlan, write_shards
 
@@ -68,14 +69,14 @@ def write_weights(
     chosen = choose_format(os.fspath(path), format, sharded=max_shard_size is not None)
     check_dtypes(chosen, plan)
     # A symbolic link is followed, so the files of a set are named after what it points to.
-    target = Path(os.path.realpath(path))
+    with errors_named(Path(path)):
+        target = resolved(Path(path))
     settings = _settings(chosen, target, max_shard_size)
     configuration = _configuration(chosen, config)
     kept = {} if base is None else base.drawers(plan)
     for tensor in plan.tensors:
         if tensor.name not in kept:
             check(tensor)
-    drawer_of = functools.partial(_kept_or_drawn, kept)
     if chosen.lay_out is None:
         sharded = ShardedPlan(
             plan,
@@ -86,7 +87,7 @@ def write_weights(
         )
         return _write_shards(
             sharded,
-            drawer_of,
+            kept,
             ranks=ranks,
             resume=resume,
             force=force,
@@ -106,7 +107,7 @@ def write_weights(
         found = fill(
             plan,
             extents,
-            drawer_of,
+            kept,
             workers=workers,
             sync=sync,
             progress=progress,
@@ -118,7 +119,7 @@ def write_weights(
 
 def _write_shards(
     sharded: ShardedPlan,
-    drawer_of: DrawerOf,
+    kept: Mapping[str, Draw],
     *,
     ranks: Ranks | None,
     resume: bool,
@@ -133,26 +134,27 @@ def _write_shards(
     """
     plan, folder = sharded.plan, sharded.folder
     write = functools.partial(
-        write_shards, drawer_of=drawer_of, workers=workers, sync=sync, progress=progress
+        write_shards, kept=kept, workers=workers, sync=sync, progress=progress
     )
     if ranks is None and not resume:
         nbytes = sum(tensor.nbytes for tensor in plan.tensors)
         with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
-            found = write(replace(sharded, folder=temporary))
+            try:
+                found = write(replace(sharded, folder=temporary))
+            except FormatError as error:
+                text = str(error).replace(str(temporary), str(folder))
+                raise FormatError(text) from None
     else:
         if ranks is not None and plan.seed_was_drawn:
             raise GlorotError("ranks need a seed, or each would draw its own: give --seed")
-        adopt_leavings(folder)
-        try:
+        with errors_named(folder):
+            adopt_leavings(folder)
+            if folder.exists() and not folder.is_dir():
+                raise FormatError(f"cannot write {folder}/: it is a file")
             folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FormatError(f"cannot write {folder}: {error.strerror}") from None
+            sweep(folder)
         found = write(sharded, ranks=ranks or ALONE, resume=resume, force=force)
     return [found.get(tensor.name) for tensor in plan.tensors]
-
-
-def _kept_or_drawn(kept: Mapping[str, Draw], tensor: PlannedTensor) -> Draw:
-    return kept.get(tensor.name) or drawer(tensor)
 
 
 def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:

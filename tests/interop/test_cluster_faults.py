@@ -1,0 +1,136 @@
+"""Faults at Dask's workers, and of the cluster itself: one line at the client, nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glorot_cli as glorot
+from glorot_cli.writing.cluster import write_on_cluster, write_with_client
+
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]
+
+SPEC: dict[str, Any] = {
+    "seed": 7,
+    "dims": {"n": 40},
+    "tensors": {
+        "w.{i}": {
+            "shape": [1024, 1024], "axes": "IO", "initializer": "glorot_normal",
+            "repeat": {"i": "n"},
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def plan() -> glorot.Plan:
+    return glorot.make_plan(glorot.load_spec(SPEC))
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def refusal(plan: glorot.Plan, output: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """Return the line of a run on a cluster of its own, which prints nothing else."""
+    with pytest.raises(glorot.GlorotError) as caught:
+        write_on_cluster("local", plan, output, max_shard_size="4MiB")
+    assert capfd.readouterr() == ("", "")
+    return str(caught.value)
+
+
+def test_a_folder_that_is_missing_at_the_workers(
+    plan: glorot.Plan, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(plan, tmp_path / "no" / "x", capfd) == (
+        f"cannot write {tmp_path}/no/x: there is no folder {tmp_path}/no"
+    )
+    assert listing(tmp_path) == []
+
+
+def test_a_disk_that_is_full_at_the_workers(
+    plan: glorot.Plan, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=18m", "tmpfs", str(disk)]
+    if subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("this process may not mount a small file system")
+    try:
+        said = refusal(plan, disk / "x", capfd)
+        whole = listing(disk)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert said.startswith(f"cannot write {disk}/x")
+    assert said.endswith((" are free", ": No space left on device"))
+    # What is whole stays, so that a later run goes on; what is not does not.
+    assert whole[0] == "model-00001-of-00040.safetensors"
+    assert all(name == "x" or name.endswith(".safetensors") for name in whole)
+    assert not any(name.startswith(".") for name in whole)
+
+
+def test_workers_that_die_again_and_again(plan: glorot.Plan, tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.register_plugin(_Deadly())
+        with pytest.raises(glorot.GlorotError) as caught:
+            write_with_client(client, plan, tmp_path / "x", max_shard_size="1GiB", workers=1)
+    assert str(caught.value) == (
+        "--dask: one worker after another ended while it wrote shard 1; their logs say why"
+    )
+
+
+def _deadly_plugin() -> Any:
+    from distributed import WorkerPlugin
+
+    class Deadly(WorkerPlugin):  # type: ignore[misc]
+        """End the worker's process when a task begins."""
+
+        def transition(self, key: object, start: str, finish: str, **_: object) -> None:
+            if finish == "executing" and str(key).startswith("shard-"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return Deadly()
+
+
+_Deadly = _deadly_plugin
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
+def test_a_signal_ends_the_cluster_too(
+    number: signal.Signals, word: str, plan: glorot.Plan, tmp_path: Path
+) -> None:
+    import json
+
+    (tmp_path / "spec.json").write_text(json.dumps(SPEC))
+    command = [
+        sys.executable, "-m", "glorot_cli", "init", "spec.json", "-o", "out",
+        "--max-shard-size", "4MiB", "--dask", "local", "--quiet",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(tmp_path.glob("out/model-00003*")):
+        time.sleep(0.005)
+        assert process.poll() is None
+    os.killpg(process.pid, number)  # as a terminal does
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (128 + number, f"glorot: {word}\n")
+    assert all(name.startswith("model-") for name in os.listdir(tmp_path / "out"))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
