@@ -138,7 +138,7 @@ def test_two_ranks_at_once(folder: Path, run: Run) -> None:
         (["--rank", "2", "--world-size", "2"],
          "--rank: expected 0 to 1 of --world-size 2, found 2"),
         (["--rank", "0", "--world-size", "0"],
-         "--rank: expected 0 to 0 of --world-size 0, found 0"),
+         "--world-size: expected 1 or more, found 0"),
         (["--rank", "1"], "--rank and --world-size go together"),
         (["--ranks", "slurm"], "--ranks: expected auto, found 'slurm'"),
         (["--ranks", "auto", "--rank", "0"], "--ranks auto takes no --rank and no --world-size"),
@@ -156,8 +156,15 @@ def test_ranks_need_shards_and_a_seed(run: Run, folder: Path) -> None:
     )  # fmt: skip
     Path("spec.yaml").write_text(SPEC.replace("seed: 7", ""), encoding="utf-8")
     assert run(*init("-o", "out", *options)) == (
-        2, "", "glorot: ranks need a seed, or each would draw its own: give --seed\n",
+        2, "", "glorot: several processes need a seed, or each would draw its own: give --seed\n",
     )  # fmt: skip
+    assert run(*init("-o", "out", "--seed", "7", "--rng", "torch", *options)) == (
+        2,
+        "",
+        "glorot: several processes cannot share the stream torch, which is drawn from its start "
+        "on; write all shards with one\n",
+    )
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from glorot_cli.fans import glorot_limit
 from glorot_cli.moments import Moments
-from glorot_cli.plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
     from glorot_cli.checks.inspection import InspectedTensor, Inspection
+    from glorot_cli.plan import Plan, PlannedTensor
 
 Document = dict[str, Any]
 

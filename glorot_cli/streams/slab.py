@@ -6,7 +6,6 @@ and NumPy is called once for all of them. The bits are those of `aes_ctr`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,20 +41,14 @@ def fill(
     for index, ((law, seed, name), start, stop) in enumerate(
         zip(tensors, starts, stops, strict=True)
     ):
-        scales[index] = _scale(law)
         if isinstance(law, Constant):
             words[start:stop] = 1
+            scales[index] = law.value
         else:
+            assert isinstance(law, Uniform)
+            scales[index] = np.float32(largest_within(law.high, "float32") * 2.0**-31)
             cipher = Cipher(AES128(key_of(seed, name)), _FROM_THE_START)
             nbytes = 4 * (stop - start)
             cipher.encryptor().update_into(_ZEROS[:nbytes], raw[4 * start : 4 * stop])
     np.copyto(out, words, casting="unsafe")
     np.multiply(out, np.repeat(scales, np.diff(stops, prepend=0)), out=out)
-
-
-@functools.lru_cache(1024)
-def _scale(law: Distribution) -> np.float32:
-    if isinstance(law, Constant):
-        return np.float32(law.value)
-    assert isinstance(law, Uniform)
-    return np.float32(largest_within(law.high, "float32") * 2.0**-31)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from glorot_cli.errors import GlorotError, shown
+from glorot_cli.plan import Plan
+from glorot_cli.streams import STREAMS
 
 # What starts many processes says so in the environment: (rank, world size, first rank).
 _SCHEDULERS = (
@@ -28,10 +30,11 @@ def checked_ranks(rank: int, world_size: int) -> Ranks:
     Raises:
         GlorotError: if there is no such rank.
     """
-    if world_size < 1 or not 0 <= rank < world_size:
+    if world_size < 1:
+        raise GlorotError(f"--world-size: expected 1 or more, found {world_size}")
+    if not 0 <= rank < world_size:
         raise GlorotError(
-            f"--rank: expected 0 to {max(world_size, 1) - 1} of --world-size {world_size}, "
-            f"found {rank}"
+            f"--rank: expected 0 to {world_size - 1} of --world-size {world_size}, found {rank}"
         )
     return Ranks(rank, world_size)
 
@@ -63,3 +66,18 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise GlorotError(f"{name}: expected a number, found {shown(text)}")
     return int(text)
+
+
+def check_divisible(plan: Plan) -> None:
+    """Check that several processes can each draw some of a plan's tensors.
+
+    Raises:
+        GlorotError: if the plan's seed was drawn, or its stream cannot skip ahead.
+    """
+    if plan.seed_was_drawn:
+        raise GlorotError("several processes need a seed, or each would draw its own: give --seed")
+    if STREAMS[plan.rng].shared:
+        raise GlorotError(
+            f"several processes cannot share the stream {plan.rng}, which is drawn from its start "
+            "on; write all shards with one"
+        )

@@ -22,7 +22,7 @@ from glorot_cli.streams import stream_claim
 from glorot_cli.streams.request import Draw
 from glorot_cli.writing.checkpoint import Checkpoint
 from glorot_cli.writing.fill import Progress, fill
-from glorot_cli.writing.ranks import Ranks
+from glorot_cli.writing.ranks import Ranks, check_divisible
 from glorot_cli.writing.sharding import ALONE, ShardedPlan, write_shards
 
 
@@ -145,8 +145,8 @@ def _write_shards(
                 text = str(error).replace(str(temporary), str(folder))
                 raise FormatError(text) from None
     else:
-        if ranks is not None and plan.seed_was_drawn:
-            raise GlorotError("ranks need a seed, or each would draw its own: give --seed")
+        if ranks is not None:
+            check_divisible(plan)
         with errors_named(folder):
             adopt_leavings(folder)
             if folder.exists() and not folder.is_dir():

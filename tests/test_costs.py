@@ -1,0 +1,119 @@
+"""What work costs, in calls and not in seconds: per block of a large tensor, per small tensor."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glorot_cli as glorot
+from glorot_cli.checks.inspection import inspect_weights
+from glorot_cli.checks.verify import verify_weights
+from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.writing.fill import BLOCK_BYTES
+
+SMALL = {
+    "seed": 1,
+    "dims": {"n": 1},
+    "tensors": {
+        "block.{i}.w": {"shape": [8, 8], "axes": "IO", "repeat": {"i": "n"},
+                        "initializer": "glorot_uniform"},
+        "block.{i}.b": {"shape": [8], "repeat": {"i": "n"}, "initializer": "zeros"},
+    },
+}  # fmt: skip
+
+
+def calls(work: Callable[[], object]) -> Counter[str]:
+    """Count the calls that some work makes in all of its threads, by what is called."""
+    counted: Counter[str] = Counter()
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        if event == "call":
+            counted[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            counted[argument.__name__] += 1
+
+    threading.setprofile(count)
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return counted
+
+
+def growth(work: Callable[[int], object], small: int, large: int) -> float:
+    """Return how many calls each further thing costs, once what is first done is done."""
+    work(small)
+    few, many = (calls(functools.partial(work, n)).total() for n in (small, large))
+    return (many - few) / (large - small)
+
+
+def plan_of(count: int) -> glorot.Plan:
+    return glorot.make_plan(glorot.load_spec(SMALL, dims={"n": count}))
+
+
+def test_calls_for_each_further_small_tensor_of_a_plan() -> None:
+    assert growth(plan_of, 100, 1100) / 2 < 42
+
+
+@pytest.mark.parametrize(("name", "most"), [("w.safetensors", 84), ("w.h5", 85)])
+def test_calls_for_each_further_small_tensor_of_a_file(
+    tmp_path: Path, name: str, most: int
+) -> None:
+    plans = {n: plan_of(n) for n in (100, 1100)}
+
+    def write(n: int) -> object:
+        return glorot.write_weights(plans[n], tmp_path / name, force=True, sync=False)
+
+    assert growth(write, 100, 1100) / 2 < most
+
+
+def test_calls_for_each_further_small_tensor_that_is_verified(tmp_path: Path) -> None:
+    for n in (100, 1100):
+        glorot.write_weights(plan_of(n), tmp_path / f"{n}.safetensors", sync=False)
+    assert growth(lambda n: verify_weights(tmp_path / f"{n}.safetensors"), 100, 1100) / 2 < 205
+
+
+@pytest.mark.parametrize(
+    ("initializer", "dtype", "most"),
+    [
+        ("glorot_uniform", "float32", 115),
+        ("he_normal", "bfloat16", 310),
+        ("zeros", "float16", 58),
+    ],
+)
+def test_calls_for_each_further_block_of_a_large_tensor(
+    tmp_path: Path, initializer: str, dtype: str, most: int
+) -> None:
+    def plan(blocks: int) -> glorot.Plan:
+        shape = [blocks, BLOCK_BYTES // ITEM_SIZES[dtype]]
+        tensor = {"shape": shape, "axes": "IO", "initializer": initializer}
+        spec = {"seed": 1, "dtype": dtype, "tensors": {"w": tensor}}
+        return glorot.make_plan(glorot.load_spec(spec))
+
+    plans = {n: plan(n) for n in (2, 10)}
+
+    def write(n: int) -> object:
+        path = tmp_path / "w.safetensors"
+        return glorot.write_weights(plans[n], path, force=True, sync=False, workers=1)
+
+    assert growth(write, 2, 10) < most
+
+
+def test_a_large_file_is_written_and_read_in_whole_blocks(tmp_path: Path) -> None:
+    tensor = {"shape": [8, BLOCK_BYTES // 4], "axes": "IO", "initializer": "glorot_uniform"}
+    plan = glorot.make_plan(glorot.load_spec({"seed": 1, "tensors": {"w": tensor}}))
+    path = tmp_path / "w.safetensors"
+    counted = calls(lambda: glorot.write_weights(plan, path, sync=False))
+    assert counted["pwrite"] == 8
+    assert counted["create_encryption_ctx"] == 8
+    assert calls(lambda: inspect_weights(path))["preadv"] == 8
+    assert calls(lambda: verify_weights(path))["preadv"] == 8
