@@ -8,18 +8,12 @@ rows and filled by each way, and an inner axis grown. A plain copy of the file s
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-LARGEST_MEMORY = 150_000_000
+from processes import LARGEST_MEMORY, glorot, machine, measure, scratch_folder, write_json
 
 SPEC = """\
 seed: 1
@@ -40,25 +34,6 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
 """
 
 
-class Run(NamedTuple):
-    """Hold what one process took: wall time and the peak of its own memory."""
-
-    seconds: float
-    peak_bytes: int
-
-
-def measure(command: Sequence[str]) -> Run:
-    """Run a command to its end; the peak is the kernel's, for this child alone."""
-    start = time.perf_counter()
-    process = os.posix_spawn(command[0], command, os.environ)
-    _, status, usage = os.wait4(process, 0)
-    seconds = time.perf_counter() - start
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{command[1:5]} ended with exit code {os.waitstatus_to_exitcode(status)}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Run(seconds, usage.ru_maxrss * unit)
-
-
 def benchmark(folder: Path, rows: int, layers: int) -> dict[str, Any]:
     """Measure every arm and return the figures."""
 
@@ -68,7 +43,7 @@ def benchmark(folder: Path, rows: int, layers: int) -> dict[str, Any]:
         return str(path)
 
     base, target = folder / "base.safetensors", folder / "new.safetensors"
-    init = [sys.executable, "-m", "glorot_cli", "init"]
+    init = glorot("init")
     same, more, wider = spec("same"), spec("more", rows + 256), spec("wider", width=4352)
     arms = {
         "the base itself": [*init, same, "-o", str(base), "--quiet"],
@@ -91,11 +66,7 @@ def benchmark(folder: Path, rows: int, layers: int) -> dict[str, Any]:
         target.unlink(missing_ok=True)
     return {
         "bytes": base.stat().st_size,
-        "machine": {
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "runs": {name: run._asdict() for name, run in runs.items()},
         "target_peak_bytes": LARGEST_MEMORY,
     }
@@ -109,20 +80,12 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, default=Path("tmp"), help="a folder with 5 GB free")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    made = not arguments.dir.exists()
-    arguments.dir.mkdir(parents=True, exist_ok=True)
-    os.environ["PYTHONPATH"] = str(ROOT)
-    try:
-        with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="glorot-benchmark-") as folder:
-            figures = benchmark(Path(folder).resolve(), arguments.rows, arguments.layers)
-    finally:
-        if made:
-            arguments.dir.rmdir()
+    with scratch_folder(arguments.dir) as folder:
+        figures = benchmark(folder, arguments.rows, arguments.layers)
     print(f"a base of {figures['bytes']:,} bytes")
     for name, run in figures["runs"].items():
         print(f"  {name:16} {run['seconds']:7.2f} s  peak {run['peak_bytes'] / 1e6:6.1f} MB")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, figures)
     peaks = [run["peak_bytes"] for name, run in figures["runs"].items() if name != "plain copy"]
     if max(peaks) > LARGEST_MEMORY:
         raise SystemExit(f"a peak of {max(peaks):,} bytes is above {LARGEST_MEMORY:,}")

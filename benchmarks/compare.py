@@ -11,37 +11,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from processes import (
+    ROOT,
+    Run,
+    glorot,
+    machine,
+    measure_write,
+    plain_write,
+    ratio,
+    scratch_folder,
+    write_json,
+)
 
 # name -> (number of tensors, their side): every size is as near as squares come.
 SIZES = {"1e6": (1, 1000), "1e8": (6, 4096), "5e8": (30, 4096), "5e9": (298, 4096)}
 ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float8_e4m3fn": 1}
 LAWS = {"uniform": "glorot_uniform", "truncated": "truncated_normal"}
-
-PLAIN_WRITE = """
-import os, sys
-target, nbytes, flush = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "flushed"
-block = memoryview(b"\\x3f" * (1 << 21))
-file = os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
-if hasattr(os, "posix_fallocate"):
-    os.posix_fallocate(file, 0, nbytes)
-at = 0
-while at < nbytes:
-    at += os.pwrite(file, block[: nbytes - at], at)
-if flush:
-    os.fsync(file)
-"""
 
 GLOROT = """
 import sys
@@ -94,13 +87,6 @@ class Arm(NamedTuple):
     target: Path
 
 
-class Run(NamedTuple):
-    """Hold what one process took: wall time and the peak of its own memory."""
-
-    seconds: float
-    peak_bytes: int
-
-
 def spec_text(size: str, dtype: str, law: str) -> str:
     """Return the generated spec of a case."""
     count, side = SIZES[size]
@@ -125,20 +111,19 @@ def arms(
     def arm(name: str, code: str, *arguments: object) -> Arm:
         return Arm([python, "-c", code, str(folder / name), *map(str, arguments)], folder / name)
 
-    def glorot(name: str, workers: int) -> Arm:
-        target = folder / name
-        command = [python, "-c", GLOROT, str(spec), str(target), str(workers), flush]
-        return Arm(command, target)
+    def ours(name: str, workers: int) -> Arm:
+        command = [python, "-c", GLOROT, str(spec), f"{folder}/{name}", str(workers), flush]
+        return Arm(command, folder / name)
 
-    found = {"plain write": arm("plain.bin", PLAIN_WRITE, nbytes, flush)}
-    found["glorot"] = glorot("glorot.safetensors", 0)
-    found["glorot, 1 worker"] = glorot("one.safetensors", 1)
+    target = folder / "plain.bin"
+    found = {"plain write": Arm(plain_write(target, nbytes, flush), target)}
+    found["glorot"] = ours("glorot.safetensors", 0)
+    found["glorot, 1 worker"] = ours("one.safetensors", 1)
     if (os.cpu_count() or 1) > 2:
-        found["glorot, 2 workers"] = glorot("two.safetensors", 2)
+        found["glorot, 2 workers"] = ours("two.safetensors", 2)
     if formats and dtype != "bfloat16":
-        found["glorot .h5"] = glorot("glorot.h5", 0)
-        (folder / "glorot-npy").mkdir(exist_ok=True)
-        found["glorot .npy"] = glorot("glorot-npy", 0)
+        found["glorot .h5"] = ours("glorot.h5", 0)
+        found["glorot .npy"] = ours("glorot-npy/", 0)
     if peers:
         if law == "uniform" and dtype == "float32":
             found["NumPy"] = arm("numpy.safetensors", NUMPY, count, side)
@@ -150,31 +135,12 @@ def arms(
     return found
 
 
-def measure(arm: Arm, rest: float) -> Run:
-    """Run an arm to its end, on a disk that has rested, and remove what it wrote."""
-    os.sync()
-    time.sleep(rest)
-    start = time.perf_counter()
-    process = subprocess.Popen(arm.command, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"an arm ended with exit code {process.returncode}: {arm.command[:2]}")
-    if arm.target.is_dir():
-        shutil.rmtree(arm.target)
-        arm.target.mkdir()
-    else:
-        arm.target.unlink()
-    return Run(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-
-
 def compare(case: dict[str, Arm], rounds: int, rest: float) -> dict[str, dict[str, float]]:
     """Run all arms by turns, once to warm up and then `rounds` times, and return their figures."""
     runs: dict[str, list[Run]] = {name: [] for name in case}
     for turn in range(rounds + 1):
         for name, arm in case.items():
-            run = measure(arm, rest)
+            run = measure_write(arm.command, arm.target, rest)
             if turn or rounds == 0:
                 runs[name].append(run)
     own = [run.seconds for run in runs["glorot"]]
@@ -185,15 +151,11 @@ def compare(case: dict[str, Arm], rounds: int, rest: float) -> dict[str, dict[st
             "fastest": min(run.seconds for run in each),
             "slowest": max(run.seconds for run in each),
             "peak_mb": max(run.peak_bytes for run in each) / 1e6,
-            "to_plain_write": _ratio([run.seconds for run in each], plain),
-            "to_glorot": _ratio([run.seconds for run in each], own),
+            "to_plain_write": ratio([run.seconds for run in each], plain),
+            "to_glorot": ratio([run.seconds for run in each], own),
         }
         for name, each in runs.items()
     }
-
-
-def _ratio(numerators: Iterable[float], denominators: Iterable[float]) -> float:
-    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
 def show(title: str, nbytes: int, figures: dict[str, dict[str, float]]) -> None:
@@ -219,9 +181,9 @@ def start_up(rounds: int) -> dict[str, float]:
         commands = {
             "bare python": [python, "-c", "pass"],
             "import numpy": [python, "-c", "import numpy"],
-            "glorot --version": [python, "-m", "glorot_cli", "--version"],
-            "glorot plan": [python, "-m", "glorot_cli", "plan", mlp, "--quiet"],
-            "glorot init": [python, "-m", "glorot_cli", *init],
+            "glorot --version": glorot("--version"),
+            "glorot plan": glorot("plan", mlp, "--quiet"),
+            "glorot init": glorot(*init),
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for turn in range(rounds + 1):
@@ -231,25 +193,9 @@ def start_up(rounds: int) -> dict[str, float]:
                 if turn:
                     seconds[name].append(time.perf_counter() - start)
     return {
-        "--version / bare python": _ratio(seconds["glorot --version"], seconds["bare python"]),
-        "plan / import numpy": _ratio(seconds["glorot plan"], seconds["import numpy"]),
-        "init / import numpy": _ratio(seconds["glorot init"], seconds["import numpy"]),
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Say what the figures were measured on."""
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line for line in lines if line.startswith("model name")).split(": ")[1]
-    except (OSError, StopIteration):
-        pass
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
+        "--version / bare python": ratio(seconds["glorot --version"], seconds["bare python"]),
+        "plan / import numpy": ratio(seconds["glorot plan"], seconds["import numpy"]),
+        "init / import numpy": ratio(seconds["glorot init"], seconds["import numpy"]),
     }
 
 
@@ -270,10 +216,9 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine(), "rounds": arguments.rounds, "cases": {}}
     print(json.dumps(results["machine"]))
     results["start_up"] = start_up(max(arguments.rounds, 5))
-    for name, ratio in results["start_up"].items():
-        print(f"{name}: {ratio:.2f}")
-    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="glorot-benchmark-") as name:
-        folder = Path(name).resolve()
+    for name, times in results["start_up"].items():
+        print(f"{name}: {times:.2f}")
+    with scratch_folder(arguments.dir) as folder:
         for size in arguments.sizes:
             for dtype in arguments.dtypes:
                 for law in arguments.laws:
@@ -289,9 +234,7 @@ def main() -> None:
                         count, side = SIZES[size]
                         show(title, count * side * side * ITEM_SIZES[dtype], figures)
                         results["cases"][title] = figures
-                        if arguments.json is not None:
-                            text = json.dumps(results, indent=1) + "\n"
-                            arguments.json.write_text(text, encoding="utf-8")
+                        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

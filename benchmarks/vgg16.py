@@ -8,81 +8,27 @@ to write for a while: a disk that still works on what came before would favour o
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from processes import (
+    LARGEST_MEMORY,
+    ROOT,
+    Run,
+    glorot,
+    machine,
+    measure,
+    measure_write,
+    plain_write,
+    scratch_folder,
+    write_json,
+)
+
 SPEC = ROOT / "sample_specs" / "vgg16.yaml"
-BLOCK_BYTES = 1 << 21
 LARGEST_RATIO = 1.25
-LARGEST_MEMORY = 150_000_000
-
-PLAIN_WRITE = f"""
-import os, sys
-target, nbytes = sys.argv[1], int(sys.argv[2])
-block = memoryview(b"\\x3f" * {BLOCK_BYTES})
-file = os.open(target + ".tmp", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-if hasattr(os, "posix_fallocate"):
-    os.posix_fallocate(file, 0, nbytes)
-at = 0
-while at < nbytes:
-    at += os.pwrite(file, block[: nbytes - at], at)
-os.fsync(file)
-os.close(file)
-os.rename(target + ".tmp", target)
-"""
-
-
-class Run(NamedTuple):
-    """Hold what one process took: wall time and the peak of its own memory."""
-
-    seconds: float
-    peak_bytes: int
-
-
-def glorot(*arguments: str) -> list[str]:
-    """Return the command line of glorot under this interpreter."""
-    return [sys.executable, "-m", "glorot_cli", *arguments]
-
-
-def measure(command: Sequence[str]) -> Run:
-    """Run a command to its end.
-
-    The peak is the kernel's, for this child alone. A child starts with its parent's peak, which is
-    why this script imports little.
-    """
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[:4]} ended with exit code {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Run(seconds, usage.ru_maxrss * unit)
-
-
-def measure_write(command: Sequence[str], target: Path, nbytes: int, rest: float) -> Run:
-    """Run a command that writes `target`, with a rested disk before and no file after."""
-    os.sync()
-    time.sleep(rest)
-    try:
-        run = measure(command)
-        if target.stat().st_size != nbytes:
-            raise SystemExit(f"{target} has {target.stat().st_size} bytes instead of {nbytes}")
-        return run
-    finally:
-        target.unlink(missing_ok=True)
-        target.with_name(target.name + ".tmp").unlink(missing_ok=True)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -100,15 +46,15 @@ def benchmark(folder: Path, rounds: int, rest: float) -> dict[str, Any]:
     measure(init)  # compiles bytecode, fills the page cache, and tells the number of bytes
     nbytes = target.stat().st_size
     target.unlink()
-    plain = [sys.executable, "-c", PLAIN_WRITE, str(target), str(nbytes)]
+    plain = plain_write(target, nbytes)
     runs: dict[str, list[Run]] = {
         name: [] for name in ("init", "plain_write", "plan", "bare_python")
     }
     for _ in range(rounds):
         # Strictly by turns, so that each always finds the disk as the other left it: a second
         # write by the same arm is often much faster or slower than its first.
-        runs["init"].append(measure_write(init, target, nbytes, rest))
-        runs["plain_write"].append(measure_write(plain, target, nbytes, rest))
+        runs["init"].append(measure_write(init, target, rest))
+        runs["plain_write"].append(measure_write(plain, target, rest))
     for _ in range(rounds):
         runs["plan"].append(measure(glorot("plan", str(SPEC))))
         runs["bare_python"].append(measure([sys.executable, "-c", "pass"]))
@@ -119,11 +65,7 @@ def benchmark(folder: Path, rounds: int, rest: float) -> dict[str, Any]:
         "bytes": nbytes,
         "rounds": rounds,
         "rest_seconds": rest,
-        "machine": {
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "median_seconds": {name: statistics.median(each) for name, each in seconds.items()},
         "seconds": seconds,
         "ratio": {"median": ratio, "lower_quartile": low, "upper_quartile": high},
@@ -173,17 +115,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds: expected at least 1")
-    made = not arguments.dir.exists()
-    arguments.dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="glorot-benchmark-") as folder:
-            figures = benchmark(Path(folder).resolve(), arguments.rounds, arguments.rest)
-    finally:
-        if made:
-            arguments.dir.rmdir()
+    with scratch_folder(arguments.dir) as folder:
+        figures = benchmark(folder, arguments.rounds, arguments.rest)
     show(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":
