@@ -72,11 +72,16 @@ def measure(command: Sequence[str]) -> Run:
 
 def measure_write(command: Sequence[str], target: Path, rest: float) -> Run:
     """Run a command that writes `target`, with a rested disk before and no file after."""
-    os.sync()
-    time.sleep(rest)
+    rest_disk(rest)
     run = measure(command)
     remove(target)
     return run
+
+
+def rest_disk(seconds: float) -> None:
+    """Let the disk finish what it was given, and rest."""
+    os.sync()
+    time.sleep(seconds)
 
 
 def remove(target: Path) -> None:

@@ -25,15 +25,24 @@ class Moments:
     squares: float
 
     @classmethod
-    def of(cls, block: Array, centre: float, scratch: Array | None = None) -> Moments:
+    def of(
+        cls,
+        block: Array,
+        centre: float,
+        scratch: Array | None = None,
+        extremes: tuple[float, float] | None = None,
+    ) -> Moments:
         """Take the moments of a flat, non-empty array of floats.
 
-        `centre` near the mean keeps digits; `scratch`, if as long as the block, is used for it.
+        `centre` near the mean keeps digits; `scratch`, if as long as the block, is used for it;
+        `extremes` are the smallest and the largest element, where they are known.
         """
         import numpy as np
 
         centre = float(block.dtype.type(centre))
-        low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
+        if extremes is None:
+            extremes = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
+        low, high = extremes
         if low == high:
             offset = low - centre
             squares = block.size * (offset * offset)

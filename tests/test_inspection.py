@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -396,3 +397,25 @@ def test_archives_of_keras_and_sharded_indexes_are_read(planned: Planned) -> Non
     Path("config.json").write_text(json.dumps({"class_name": "Sequential", "config": {}}))
     glorot.write_weights(plan, "m.keras", config="config.json")
     assert fits("m.keras") == named
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, -2.0, 0.5],
+        [1.0, 2.0],
+        [-1.0, -2.0],
+        [1.0, math.nan, -1.0],
+        [1.0, -math.nan, -1.0],
+        [math.inf, -1.0],
+        [-math.inf, 1e-40, 1.0],
+    ],
+)
+def test_bfloat16_has_the_moments_of_the_float32_that_it_stands_for(
+    values: list[float],
+) -> None:
+    held = np.array(values, ml_dtypes.bfloat16)
+    safetensors.numpy.save_file({"w": held}, "b.safetensors")
+    safetensors.numpy.save_file({"w": held.astype(np.float32)}, "f.safetensors")
+    narrow, wide = (glorot.inspect_weights(f"{name}.safetensors").tensors[0] for name in "bf")
+    assert repr(narrow.moments) == repr(wide.moments)

@@ -185,7 +185,7 @@ def _read(
     def take(block: Block) -> tuple[Moments, Array]:
         step = steps[block.tensor]
         parts = range(0, block.values.size, _CHUNK)
-        moments = (_moments(_floats(block.values[i : i + _CHUNK])) for i in parts)
+        moments = (_moments(block.values[i : i + _CHUNK]) for i in parts)
         sample = _floats(block.values[-block.first % step :: step].copy())
         return functools.reduce(Moments.merged, moments), sample
 
@@ -229,12 +229,32 @@ def _floats(block: Array) -> Array:
 
 
 def _moments(block: Array) -> Moments:
-    found = Moments.of(block, 0.0)
+    extremes = _bfloat16_extremes(block) if block.dtype.name == "bfloat16" else None
+    block = _floats(block)
+    found = Moments.of(block, 0.0, extremes=extremes)
     mean = found.total / found.count
     if found.squares < 1.1 * found.count * mean * mean < math.inf:
         # The spread is small beside the mean: sums about 0 would lose its digits.
-        found = Moments.of(block, float(block.dtype.type(mean))).about(0.0)
+        centre = float(block.dtype.type(mean))
+        found = Moments.of(block, centre, extremes=extremes).about(0.0)
     return found
+
+
+def _bfloat16_extremes(block: Array) -> tuple[float, float] | None:
+    """Return the smallest and the largest element, found among 16 bits rather than 32.
+
+    Positive floats are ordered as signed integers, negative ones the other way round as unsigned
+    ones: with both signs present, the largest integers of the two views are the extremes. None
+    where this does not hold, or where there are NaNs.
+    """
+    if block.dtype.byteorder == ">":
+        return None
+    high = int(np.maximum.reduce(block.view(np.int16)))
+    low = int(np.maximum.reduce(block.view(np.uint16)))
+    if high < 0 or low < 0x8000 or high > 0x7F80 or low > 0xFF80:
+        return None
+    least, most = (np.array([low << 16, high << 16], np.uint32).view(np.float32)).tolist()
+    return least, most
 
 
 def _digests(
