@@ -1,8 +1,8 @@
 """Keep the documents true: the command reference from `--help`, and console blocks by running them.
 
-`python docs/reference.py` writes docs/reference.md, README's list of commands, and the console
-blocks of all documents as they come out now. With `--check` it writes nothing, and ends with exit
-code 1 and a line for each document that is stale.
+`python docs/reference.py` writes docs/reference.md, docs/spec-reference.md, README's list of
+commands, and the console blocks of all documents as they come out now. With `--check` it writes
+nothing, and ends with exit code 1 and a line for each document that is stale.
 
 In a block marked `console` a line that begins with `$ ` is a command, the lines that begin with
 `> ` right after it continue it, and the rest is what it prints, errors included. A line `...`
@@ -24,11 +24,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from spec_reference import spec_reference
+
 from glorot_cli.cli import app, main
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-REFERENCE = DOCS / "reference.md"
 ENVIRONMENT = {"COLUMNS": "80", "LC_ALL": "C", "NO_COLOR": "1", "PYTHONUTF8": "1"}
 
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
@@ -91,10 +92,19 @@ def as_run(text: str) -> str:
     return _BLOCK.sub(lambda block: _COMMAND.sub(told, block[0]), text)
 
 
+GENERATED = {DOCS / "reference.md": reference, DOCS / "spec-reference.md": spec_reference}
+
+
+def with_sessions() -> list[Path]:
+    """Return the documents that people write, whose console blocks are run."""
+    return [ROOT / "README.md", *sorted({*DOCS.glob("*.md")} - {*GENERATED})]
+
+
 def documents() -> Iterator[tuple[Path, str, str]]:
     """Give each document's path, its text, and the text that it should have."""
-    yield REFERENCE, REFERENCE.read_text("utf-8") if REFERENCE.exists() else "", reference()
-    for path in (ROOT / "README.md", *sorted({*DOCS.glob("*.md")} - {REFERENCE})):
+    for path, written in GENERATED.items():
+        yield path, path.read_text("utf-8") if path.exists() else "", written()
+    for path in with_sessions():
         text = path.read_text("utf-8")
         yield path, text, as_run(_LISTED.sub(lambda _: help_block(), text))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import glorot_cli as glorot
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.initializers import INITIALIZERS
@@ -41,20 +40,6 @@ def rows(text: str) -> dict[str, list[str]]:
 def examples(path: Path) -> list[str]:
     """Return the YAML blocks of a document."""
     return re.findall(r"^```yaml\n(.*?)^```$", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("path", "index"),
-    [
-        (path, i)
-        for path in (README, SPEC, INITIALIZERS_PAGE, FORMATS)
-        for i in range(len(examples(path)))
-    ],
-)
-def test_an_example_of_a_spec_makes_a_plan(path: Path, index: int, tmp_path: Path) -> None:
-    spec = tmp_path / "example.yaml"
-    spec.write_text(examples(path)[index], "utf-8")
-    assert glorot.make_plan(glorot.load_spec(spec)).tensors
 
 
 def test_the_session_in_python_prints_what_readme_shows(

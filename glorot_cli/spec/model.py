@@ -40,33 +40,77 @@ Rng = Literal[
 class TensorEntry(Table):
     """Hold what a spec says of a raw tensor."""
 
-    shape: ShapeOf | None = None
-    initializer: Init | None = None
-    axes: str | None = None
-    dtype: DTypeName | IntegerName | None = None
-    seed: Seed | None = None
-    fans: FanRule | None = None
-    fused: Size = 1
-    tie: str | None = None
-    skip: bool = False
+    shape: ShapeOf | None = Field(
+        None, description="A list of sizes; [] is a scalar. Needed unless the tensor is tied."
+    )
+    initializer: Init | None = Field(
+        None, description="A name, or a mapping with name and arguments; null leaves it to a rule."
+    )
+    axes: str | None = Field(
+        None,
+        description="One capital letter per axis: I input, O output, B a batch axis that no fan "
+        "counts, any other letter a receptive field.",
+    )
+    dtype: DTypeName | IntegerName | None = Field(
+        None, description="Its dtype; null is the spec's. Whole numbers hold constants only."
+    )
+    seed: Seed | None = Field(None, description="Its seed; null is the spec's.")
+    fans: FanRule | None = Field(
+        None, description="Its rule for fans; null is the spec's, or exact."
+    )
+    fused: Size = Field(
+        1, description="How many equal kernels the O axis holds side by side; fans are of one."
+    )
+    tie: str | None = Field(
+        None, description="The name of another tensor that this one is; it is not stored twice."
+    )
+    skip: bool = Field(False, description="Whether it stands in the plan only, and in no file.")
 
 
 class SpecTable(Table):
     """Hold the keys of a spec; entries and rules are read one by one."""
 
-    seed: Seed | None = None
-    dialect: Dialect = "keras"
-    rng: Rng = "aes-ctr"
-    fma: bool | None = None
-    dtype: DTypeName = "float32"
-    fans: FanRule | None = None
-    dims: dict[str, Any] = Field(default={})
-    input_shape: Dims | None = None
-    inputs: dict[str, Dims] = Field(default={})
-    outputs: list[str] = Field(default=[])
-    initializers: list[Any] = Field(default=[])
-    layers: list[Any] = Field(default=[])
-    tensors: Any = Field(default={})
+    seed: Seed | None = Field(
+        None, description="Decides every draw; null draws one from the operating system."
+    )
+    dialect: Dialect = Field(
+        "keras", description="Whose names, arguments, axis orders and defaults layers have."
+    )
+    rng: Rng = Field(
+        "aes-ctr", description="Where random words come from: aes-ctr, or a framework's stream."
+    )
+    fma: bool | None = Field(
+        None,
+        description="Whether a framework's stream multiplies and adds in one rounding; null is "
+        "true where the framework does.",
+    )
+    dtype: DTypeName = Field("float32", description="The dtype of all tensors that name none.")
+    fans: FanRule | None = Field(
+        None,
+        description="The rule that counts fans; null is the dialect's for layers and exact for "
+        "tensors.",
+    )
+    dims: dict[str, Any] = Field(
+        default={}, description="Sizes by name; a later one may use those before it."
+    )
+    input_shape: Dims | None = Field(
+        None,
+        description="The shape that goes into the first layer, without the batch axis.",
+    )
+    inputs: dict[str, Dims] = Field(
+        default={}, description="Several inputs, name to shape, instead of input_shape."
+    )
+    outputs: list[str] = Field(
+        default=[],
+        description="The layers that the network ends in; none are those that lead to no other.",
+    )
+    initializers: list[Any] = Field(
+        default=[], description="Rules, each of one glob on names and an initialiser, in order."
+    )
+    layers: list[Any] = Field(default=[], description="The layers, in order of construction.")
+    tensors: Any = Field(
+        default={}, description="Raw tensors by name, or a list of such mappings and of groups."
+    )
 
 
 class Rule(NamedTuple):
@@ -143,7 +187,11 @@ def load_spec(
 
 def _read(spec: str | PathLike[str]) -> tuple[str, str]:
     if spec == "-":
-        name, raw = "<stdin>", sys.stdin.buffer.read()
+        name = "<stdin>"
+        try:
+            raw = sys.stdin.buffer.read()
+        except OSError as error:
+            raise SpecError(f"cannot read the spec {shown(name)}: {error.strerror}") from None
     else:
         name = str(spec)
         try:
