@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from glorot_cli import streams
 from glorot_cli.arguments import InitializerChoice
-from glorot_cli.dialects.draws import Slot, keras_slots, torch_defaults
+from glorot_cli.dialects import keras_slots, torch_defaults
 from glorot_cli.distributions import Patched, is_random
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.initializers import Kernel, decide
@@ -21,6 +21,7 @@ from glorot_cli.streams import STREAMS
 from glorot_cli.streams.request import Request
 
 if TYPE_CHECKING:
+    from glorot_cli.dialects.keras.draws import Slot
     from glorot_cli.plan.tensors import PlannedTensor
 
 DEFAULT_DECIDES = "the dialect's default"

@@ -10,9 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from glorot_cli.arguments import Dims, InitializerChoice
-from glorot_cli.dialects.draws import Slot
 from glorot_cli.dialects.keras.network import Dialect, Steps
 from glorot_cli.dialects.layer import DEFAULT_GLOROT, Layer, Place
+
+
+class Slot(NamedTuple):
+    """Hold one place at which a model of Keras may draw a seed.
+
+    `name` is the tensor whose initialiser stands there and `choice` what it is if there is no such
+    tensor; without either the seed goes elsewhere, such as to a dropout. Of a slot that is not
+    `used` the seed is drawn and lost. `kernel` marks the initialiser that an entry's `seed` seeds;
+    `same_as` the tensor whose initialiser it shares.
+    """
+
+    name: str = ""
+    choice: InitializerChoice | None = None
+    used: bool = True
+    kernel: bool = False
+    same_as: str = ""
 
 
 class Draws(NamedTuple):

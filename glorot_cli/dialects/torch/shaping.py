@@ -50,7 +50,7 @@ def Hardtanh(
 
 
 def Identity(x: Flow) -> Built:
-    """Pass the input on."""
+    """Keep the shape, and hold no weights."""
     return Built(x, [])
 
 
