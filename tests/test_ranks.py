@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.formats.base import INDEX
 from glorot_cli.writing.ranks import Ranks, checked_ranks, ranks_of_environment
 
 Run = Callable[..., tuple[int, str, str]]
@@ -192,3 +193,56 @@ def test_an_environment_without_ranks() -> None:
     with pytest.raises(glorot.GlorotError, match=r"^RANK: expected a number, found 'x'$"):
         ranks_of_environment({"RANK": "x", "WORLD_SIZE": "2"})
     assert checked_ranks(0, 1) == Ranks(0, 1)
+
+
+def test_an_older_index_goes_before_its_shards_do(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*init("-o", "out", "--seed", "1")) == (0, "", "")
+    assert Path("out", INDEX).exists()
+    options = ("-o", "out", "--seed", "2", "--rank", "1", "--world-size", "2", "--resume")
+    assert run(*init(*options)) == (0, "", "")
+    assert not Path("out", INDEX).exists()
+    assert run("inspect", "out") == (
+        2,
+        "",
+        f"glorot: out/ holds shards without {INDEX}: not all of them are written; "
+        "glorot init --resume goes on\n",
+    )
+    assert run(*init("-o", "out", "--seed", "2", "--resume")) == (0, "", "")
+    assert run("verify", "out", "--quiet") == (0, "", "")
+
+
+def test_a_run_that_may_not_replace_shards_leaves_the_index(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "out")) == (0, "", "")
+    before = hashes("out")
+    code, _, _ = run(*init("-o", "out", "--seed", "2", "--rank", "0", "--world-size", "2"))
+    assert code == 2
+    assert hashes("out") == before
+
+
+def test_shards_of_another_cut_are_not_mixed(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "out")) == (0, "", "")
+    before = hashes("out")
+    assert run(*init("-o", "out", "--max-shard-size", "60KB", "--resume")) == (
+        2,
+        "",
+        f"glorot: {folder}/out/ holds shards of another cut, such as "
+        "model-00001-of-00005.safetensors; remove them, or give --max-shard-size as it was\n",
+    )
+    assert hashes("out") == before
+
+
+def test_a_rank_tells_of_its_own_tensors_and_of_what_is_to_come(run: Run, folder: Path) -> None:
+    command = ["init", "spec.yaml", "--max-shard-size", SIZE, "-o", "out", "--world-size", "2"]
+    code, out, err = run(*command, "--rank", "1")
+    assert (code, err) == (
+        0,
+        "note: 2 shards are there so far; the rank that writes the last adds the index\n",
+    )
+    assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["w.2", "w.3", "w.6", "w.7"]
+    assert out.splitlines()[-1] == "16,384 parameters, 65.5 kB"
+    code, out, err = run(*command, "--rank", "0")
+    assert (code, err, len(out.splitlines())) == (0, "", 7)
+    again = run(*command, "--rank", "0", "--resume")
+    assert again == (0, "", "note: every shard of this run is there already\n")

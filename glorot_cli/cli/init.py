@@ -142,12 +142,32 @@ def init(
                 resume=resume,
                 **settings,
             )
+    if rank is not None or ranks:
+        _note_unfinished(output, quiet)
     if plan.seed_was_drawn:
         note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
     if json:
         documents.print_json(documents.init_document(plan, moments, output))
     elif not quiet:
-        report.print_plan(plan, moments, fold=folds(show_all))
+        found = {t.name: each for t, each in zip(plan.tensors, moments, strict=True) if each}
+        if not found:
+            note("every shard of this run is there already", quiet)
+            return
+        made = plan if len(found) == len(plan.tensors) else plan.of(found)
+        report.print_plan(made, list(found.values()), fold=folds(show_all))
+
+
+def _note_unfinished(folder: str, quiet: bool) -> None:
+    """Say that shards are to come: a rank that never ran leaves no other trace."""
+    from pathlib import Path
+
+    from glorot_cli.formats.shards import is_complete, names_in
+
+    if not is_complete(Path(folder)):
+        there = len(names_in(Path(folder)))
+        note(
+            f"{there} shards are there so far; the rank that writes the last adds the index", quiet
+        )
 
 
 def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Any:

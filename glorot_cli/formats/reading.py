@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import hdf5_walk, keras_archive, npy, npy_header, npz, safetensors, shards
-from glorot_cli.formats.base import MARKS
+from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile
 
 
@@ -21,7 +21,7 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
     path = Path(path)
     try:
         if path.is_dir():
-            is_checkpoint = any((path / name).is_file() for name in MARKS[1:])
+            is_checkpoint = (path / INDEX).is_file() or shards.names_in(path)
             return shards.read_folder(path) if is_checkpoint else npy.read_folder(path)
         if path.name.endswith(".index.json") and path.is_file():
             return shards.read_index(path)

@@ -16,6 +16,7 @@ from glorot_cli.plan import Plan, PlannedTensor
 
 LARGEST_INDEX = 256 << 20
 LARGEST_CONFIG = 256 << 20
+_SHARD = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
 _UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
@@ -60,6 +61,16 @@ def split(tensors: Sequence[PlannedTensor], largest: int) -> list[list[int]]:
 def shard_name(index: int, count: int) -> str:
     """Return the file name of a shard; the only one has no number."""
     return f"model-{index + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names in a folder that are shards'."""
+    return {file.name for file in folder.iterdir() if _SHARD.fullmatch(file.name)}
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a folder has an index, or the one shard that needs none."""
+    return (folder / INDEX).is_file() or (folder / shard_name(0, 1)).is_file()
 
 
 def index_text(plan: Plan, shards: Sequence[Sequence[int]]) -> str:
@@ -147,4 +158,9 @@ def read_folder(path: Path) -> StoredFile:
     """
     if (path / INDEX).is_file():
         return read_index(path / INDEX)
+    if not is_complete(path):
+        raise FormatError(
+            f"{path}/ holds shards without {INDEX}: not all of them are written; "
+            "glorot init --resume goes on"
+        )
     return safetensors.read_headers(path / "model.safetensors")

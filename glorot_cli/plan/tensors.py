@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -84,6 +84,11 @@ class Plan:
             if tensor.name == name:
                 return tensor
         raise KeyError(name)
+
+    def of(self, names: Container[str]) -> Plan:
+        """Return the plan of the tensors of some names."""
+        tensors = tuple(tensor for tensor in self.tensors if tensor.name in names)
+        return replace(self, tensors=tensors, entries=tensors)
 
     def selected(self, include: Sequence[str], exclude: Sequence[str]) -> Plan:
         """Return the plan of the tensors whose names the globs choose."""

@@ -68,16 +68,19 @@ def write_shards(
 ) -> dict[str, Moments]:
     """Write this rank's shards, and the index once all are there; return what was drawn.
 
-    With `resume` a shard that is whole is kept.
+    With `resume` a shard that is whole is kept. An older index goes before the first shard that it
+    may speak of is replaced, so that nothing loads a mixture.
 
     Raises:
-        FormatError: if a shard is there already and may not be replaced.
+        FormatError: if a shard is there already and may not be replaced, or shards of another cut.
     """
     found: dict[str, Moments] = {}
     done = 0
     mine = range(ranks.rank, len(sharded.parts), ranks.world_size)
     missing = {number for number in mine if not (resume and sharded.is_whole(number))}
     _check(sharded, sorted(missing), force=force or resume)
+    if missing:
+        (sharded.folder / INDEX).unlink(missing_ok=True)
     for number in mine:
         part = _part(sharded.plan, sharded.parts[number])
         if number in missing:
@@ -100,7 +103,13 @@ def write_shards(
 def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool) -> None:
     """Check that all of some shards may be written, and fit, before the first one is."""
     more = largest = 0
+    names = {sharded.file(number).name for number in range(len(sharded.parts))}
     with errors_named(sharded.folder):
+        for other in sorted(shards.names_in(sharded.folder) - names):
+            raise FormatError(
+                f"{sharded.folder}/ holds shards of another cut, such as {other}; remove them, or "
+                "give --max-shard-size as it was"
+            )
         for number in numbers:
             file = sharded.file(number)
             if file.exists() and not force:
