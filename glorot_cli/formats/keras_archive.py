@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import hdf5, hdf5_walk, zips
+from glorot_cli.formats import hdf5
 from glorot_cli.formats.base import Extent, Provenance
 from glorot_cli.formats.stored import StoredFile
 from glorot_cli.plan import Plan
@@ -53,6 +53,9 @@ def read_headers(path: Path) -> StoredFile:
     Raises:
         FormatError: if there are none, or they are compressed or damaged.
     """
+    # Writing needs no way to read.
+    from glorot_cli.formats import hdf5_walk, zips
+
     try:
         with zips.opened(path) as archive:
             member = archive.getinfo(WEIGHTS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glorot_cli.errors import FormatError, GlorotError, shown
-from glorot_cli.formats import hdf5_walk, safetensors
+from glorot_cli.formats import safetensors
 from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
@@ -115,6 +115,9 @@ def read_keras_index(path: Path) -> StoredFile:
         FormatError: if the index is damaged, names a file outside its folder, or a file lacks a
             group.
     """
+    # Writing needs no way to read.
+    from glorot_cli.formats import hdf5_walk
+
     shards: dict[str, StoredFile] = {}
     tensors: dict[str, StoredTensor] = {}
     for group, files in _weight_map(path).items():

@@ -11,12 +11,13 @@ from typing import Any
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import safetensors, shards
 from glorot_cli.formats.base import INDEX, compact
+from glorot_cli.formats.leavings import adopt_leavings, sweep
 from glorot_cli.formats.replacing import check_free, errors_named, exists, replacing
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams.request import Draw
 from glorot_cli.writing.fill import Progress, fill
-from glorot_cli.writing.ranks import Ranks
+from glorot_cli.writing.ranks import Ranks, check_divisible
 
 ALONE = Ranks(0, 1)
 
@@ -53,6 +54,46 @@ class ShardedPlan:
         except (FormatError, OSError):
             return False
         return bool(stored.provenance == compact(self.claim(number)))
+
+
+def write_folder(
+    sharded: ShardedPlan,
+    kept: Mapping[str, Draw],
+    *,
+    ranks: Ranks | None,
+    resume: bool,
+    force: bool,
+    workers: int | None,
+    sync: bool,
+    progress: Progress | None,
+) -> list[Moments | None]:
+    """Write shards into a folder that takes its name when all are there.
+
+    It has its name at once where several processes share it, or an earlier run's is gone on with.
+    """
+    plan, folder = sharded.plan, sharded.folder
+    write = functools.partial(
+        write_shards, kept=kept, workers=workers, sync=sync, progress=progress
+    )
+    if ranks is None and not resume:
+        nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+        with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
+            try:
+                found = write(replace(sharded, folder=temporary))
+            except FormatError as error:
+                text = str(error).replace(str(temporary), str(folder))
+                raise FormatError(text) from None
+    else:
+        if ranks is not None:
+            check_divisible(plan)
+        with errors_named(folder):
+            adopt_leavings(folder)
+            if folder.exists() and not folder.is_dir():
+                raise FormatError(f"cannot write {folder}/: it is a file")
+            folder.mkdir(exist_ok=True)
+            sweep(folder)
+        found = write(sharded, ranks=ranks or ALONE, resume=resume, force=force)
+    return [found.get(tensor.name) for tensor in plan.tensors]
 
 
 def write_shards(

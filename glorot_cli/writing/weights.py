@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_dtypes, choose_format
-from glorot_cli.formats.leavings import adopt_leavings, sweep
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams import stream_claim
-from glorot_cli.streams.request import Draw
-from glorot_cli.writing.checkpoint import Checkpoint
 from glorot_cli.writing.fill import Progress, fill
-from glorot_cli.writing.ranks import Ranks, check_divisible
-from glorot_cli.writing.sharding import ALONE, ShardedPlan, write_shards
+from glorot_cli.writing.ranks import Ranks
+
+if TYPE_CHECKING:
+    from glorot_cli.writing.checkpoint import Checkpoint
 
 
 def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:
@@ -78,15 +74,17 @@ def write_weights(
         if tensor.name not in kept:
             check(tensor)
     if chosen.lay_out is None:
-        sharded = ShardedPlan(
-            plan,
-            target,
-            tuple(map(tuple, split(plan.tensors, settings["largest"]))),
-            provenance(plan, base),
-            configuration,
-        )
-        return _write_shards(
-            sharded,
+        # What few runs need is loaded by those.
+        from glorot_cli.writing.sharding import ShardedPlan, write_folder
+
+        return write_folder(
+            ShardedPlan(
+                plan,
+                target,
+                tuple(map(tuple, split(plan.tensors, settings["largest"]))),
+                provenance(plan, base),
+                configuration,
+            ),
             kept,
             ranks=ranks,
             resume=resume,
@@ -115,46 +113,6 @@ def write_weights(
         if chosen.finish is not None:
             chosen.finish(temporary, configuration)
     return list(found)
-
-
-def _write_shards(
-    sharded: ShardedPlan,
-    kept: Mapping[str, Draw],
-    *,
-    ranks: Ranks | None,
-    resume: bool,
-    force: bool,
-    workers: int | None,
-    sync: bool,
-    progress: Progress | None,
-) -> list[Moments | None]:
-    """Write shards into a folder that takes its name when all are there.
-
-    It has its name at once where several processes share it, or an earlier run's is gone on with.
-    """
-    plan, folder = sharded.plan, sharded.folder
-    write = functools.partial(
-        write_shards, kept=kept, workers=workers, sync=sync, progress=progress
-    )
-    if ranks is None and not resume:
-        nbytes = sum(tensor.nbytes for tensor in plan.tensors)
-        with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
-            try:
-                found = write(replace(sharded, folder=temporary))
-            except FormatError as error:
-                text = str(error).replace(str(temporary), str(folder))
-                raise FormatError(text) from None
-    else:
-        if ranks is not None:
-            check_divisible(plan)
-        with errors_named(folder):
-            adopt_leavings(folder)
-            if folder.exists() and not folder.is_dir():
-                raise FormatError(f"cannot write {folder}/: it is a file")
-            folder.mkdir(exist_ok=True)
-            sweep(folder)
-        found = write(sharded, ranks=ranks or ALONE, resume=resume, force=force)
-    return [found.get(tensor.name) for tensor in plan.tensors]
 
 
 def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:
