@@ -121,6 +121,20 @@ def test_a_bit_in_a_later_block_is_found(workers: int, initializer: str, planned
     assert difference.index == (shape[0] - 1, shape[1] - 1)
 
 
+def test_differences_in_several_blocks_are_counted_together(planned: Planned) -> None:
+    plan = planned(tensors={"w": {**ENTRY, "shape": [1000, 1500]}})
+    glorot.write_weights(plan, "w.safetensors")
+    stored = read_headers("w.safetensors").tensors[0]
+    assert stored.offset is not None
+    with Path("w.safetensors").open("r+b") as file:
+        for element in (7, 8, 1_000_000, 1_499_999):
+            file.seek(stored.offset + 4 * element)
+            file.write(b"\0\0\0\0")
+    (found,) = verify_weights("w.safetensors").tensors
+    assert found.difference is not None
+    assert (found.difference.count, found.difference.index) == (4, (0, 7))
+
+
 def test_orthogonal_kernels_may_differ_by_a_step_of_the_dtype(planned: Planned, run: Run) -> None:
     plan = planned(tensors={"q": {"shape": [20, 30], "axes": "IO", "initializer": "orthogonal"}})
     values = glorot.draw(plan, "q")
