@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+# Loading typing would take longer than all else that comes before signals are answered.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from glorot_cli.checks.diff import diff_weights
     from glorot_cli.checks.inspection import inspect_weights
     from glorot_cli.checks.verify import verify_weights

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _STOPS = {
     signal.SIGINT: "interrupted",
@@ -14,7 +16,7 @@ _STOPS = {
     signal.SIGHUP: "hung up",
 }
 # Below this the libraries that draw end the process on their own, with words of their own.
-_LEAST_MEMORY = 160_000_000
+_LEAST_MEMORY = 200_000_000
 _BUG = 70
 
 
@@ -69,9 +71,11 @@ def _print_version() -> int:
     return 0
 
 
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, f"glorot: {line}\n".encode("utf-8", "backslashreplace"))
+def _say(line: str, start: str = "") -> None:
+    try:  # noqa: SIM105
+        os.write(2, f"{start}glorot: {line}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody can be told
 
 
 def _answer_signals() -> None:
@@ -92,8 +96,7 @@ def _stop(number: int, _: object) -> None:
     def leave() -> None:
         # A progress bar hides the cursor.
         start = "\r\x1b[K\x1b[?25h" if "rich.progress" in sys.modules and os.isatty(2) else ""
-        with contextlib.suppress(OSError):
-            os.write(2, f"{start}glorot: {_STOPS[signal.Signals(number)]}\n".encode())
+        _say(_STOPS[signal.Signals(number)], start)
         os._exit(128 + number)
 
     # Where the module is not loaded nothing has been written.
@@ -107,19 +110,17 @@ def _open_closed_streams() -> None:
     Reading or writing it fails as it would have; what would go to standard error is dropped. What
     the encoding of standard output does not have is escaped.
     """
-    with contextlib.suppress(OSError):
-        for number, (name, mode, how) in enumerate(
-            (
-                ("stdin", "r", os.O_WRONLY),
-                ("stdout", "w", os.O_RDONLY),
-                ("stderr", "w", os.O_RDWR),
-            )
-        ):
-            if getattr(sys, name) is None:
-                descriptor = os.open(os.devnull, how)
-                if descriptor != number:
-                    os.dup2(descriptor, number)
-                setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    streams = (
+        ("stdin", "r", os.O_WRONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_RDWR),
+    )
+    for number, (name, mode, how) in enumerate(streams):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, how)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -151,30 +151,36 @@ class _Engine:
 
     def run(self, count: int, progress: Progress | None) -> None:
         threads = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
+        started: list[threading.Thread] = []
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
+            with suppress(RuntimeError):  # the system may start fewer threads, or none
+                for thread in threads:
+                    thread.start()
+                    started.append(thread)
+            if not started:
+                self.work()
+            for thread in started:
                 while thread.is_alive():
                     thread.join(0.1)
                     if progress is not None:
                         progress(self.read)
         finally:
             self.stopping.set()
-            for thread in threads:
+            for thread in started:
                 thread.join()
 
     # Wrong bits may be NaN or infinite: whoever looks at them says so.
     @np.errstate(over="ignore", invalid="ignore")
     def work(self) -> None:
         """Read runs and hand out their blocks until none are left."""
-        buffer = np.empty(BLOCK_BYTES, np.uint8)
         path, descriptor = None, -1
         try:
+            buffer = np.empty(BLOCK_BYTES, np.uint8)
             while (run := self._next()) is not None:
                 if run.parts and run.path != path:
                     if descriptor >= 0:
                         os.close(descriptor)
+                        descriptor = -1
                     path, descriptor = run.path, os.open(run.path, os.O_RDONLY)
                 found = [
                     (block.tensor, block.first, self.call(block))

@@ -7,8 +7,8 @@ import logging
 import multiprocessing
 import os
 import signal
-from asyncio import CancelledError
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from glorot_cli.formats.shards import parse_size, split
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
-from glorot_cli.writing.ranks import Ranks
+from glorot_cli.writing.ranks import Ranks, check_divisible
 from glorot_cli.writing.weights import write_weights
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def write_with_client(
     """Write the shards of a plan as tasks of a client, one for each shard."""
     from distributed import as_completed
 
-    if plan.seed_was_drawn:
-        raise GlorotError("--dask needs a seed, or each worker would draw its own: give --seed")
+    check_divisible(plan)
     parts = split(plan.tensors, parse_size(max_shard_size))
     sizes = [sum(plan.tensors[index].nbytes for index in part) for part in parts]
     target = str(Path(path).absolute())

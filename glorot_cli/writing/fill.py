@@ -102,14 +102,15 @@ class _Engine:
 
     def work(self) -> None:
         """Draw and write spans until none are left."""
-        buffer = np.empty(BLOCK_BYTES, np.uint8)
-        scratch = np.empty(BLOCK_BYTES, np.uint8)
         path, descriptor = None, -1
         try:
+            buffer = np.empty(BLOCK_BYTES, np.uint8)
+            scratch = np.empty(BLOCK_BYTES, np.uint8)
             while (span := self._next()) is not None:
                 if span.path is not path:
                     if descriptor >= 0:
                         os.close(descriptor)
+                        descriptor = -1
                     path, descriptor = span.path, os.open(span.path, os.O_WRONLY)
                 found: list[tuple[int, int, Moments]] = []
                 with np.errstate(over="ignore", invalid="ignore"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,18 @@ def test_a_disk_that_is_full_at_the_workers(
     assert not any(name.startswith(".") for name in whole)
 
 
+def _deadly() -> Any:
+    """Return what ends a worker's process when a shard's task begins."""
+    from distributed import WorkerPlugin
+
+    class Deadly(WorkerPlugin):  # type: ignore[misc]
+        def transition(self, key: object, start: str, finish: str, **_: object) -> None:
+            if finish == "executing" and str(key).startswith("shard-"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return Deadly()
+
+
 def test_workers_that_die_again_and_again(plan: glorot.Plan, tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
@@ -85,7 +99,7 @@ def test_workers_that_die_again_and_again(plan: glorot.Plan, tmp_path: Path) -> 
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.register_plugin(_Deadly())
+        client.register_plugin(_deadly())
         with pytest.raises(glorot.GlorotError) as caught:
             write_with_client(client, plan, tmp_path / "x", max_shard_size="1GiB", workers=1)
     assert str(caught.value) == (
@@ -93,30 +107,20 @@ def test_workers_that_die_again_and_again(plan: glorot.Plan, tmp_path: Path) -> 
     )
 
 
-def _deadly_plugin() -> Any:
-    from distributed import WorkerPlugin
-
-    class Deadly(WorkerPlugin):  # type: ignore[misc]
-        """End the worker's process when a task begins."""
-
-        def transition(self, key: object, start: str, finish: str, **_: object) -> None:
-            if finish == "executing" and str(key).startswith("shard-"):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return Deadly()
-
-
-_Deadly = _deadly_plugin
-
-
 @pytest.mark.parametrize(
-    ("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+    ("number", "word", "send"),
+    [
+        (signal.SIGINT, "interrupted", os.killpg),  # as a terminal does
+        (signal.SIGTERM, "terminated", os.kill),
+    ],
 )
 def test_a_signal_ends_the_cluster_too(
-    number: signal.Signals, word: str, plan: glorot.Plan, tmp_path: Path
+    number: signal.Signals,
+    word: str,
+    send: Callable[[int, int], None],
+    plan: glorot.Plan,
+    tmp_path: Path,
 ) -> None:
-    import json
-
     (tmp_path / "spec.json").write_text(json.dumps(SPEC))
     command = [
         sys.executable, "-m", "glorot_cli", "init", "spec.json", "-o", "out",
@@ -128,9 +132,14 @@ def test_a_signal_ends_the_cluster_too(
     while not list(tmp_path.glob("out/model-00003*")):
         time.sleep(0.005)
         assert process.poll() is None
-    os.killpg(process.pid, number)  # as a terminal does
+    send(process.pid, number)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (128 + number, f"glorot: {word}\n")
-    assert all(name.startswith("model-") for name in os.listdir(tmp_path / "out"))
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert all(name.startswith("model-") for name in listing(tmp_path / "out"))
+    for _ in range(100):  # nothing of its session is left
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("a process is left")

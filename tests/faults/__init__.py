@@ -1,0 +1,1 @@
+"""Faults made on purpose: runs that are killed, and what they leave."""
