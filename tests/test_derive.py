@@ -795,10 +795,10 @@ def test_json_that_is_nested_deeply() -> None:
 def test_a_configuration_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glorot_cli.derive.keras_config.LARGEST_CONFIG", 100)
     shutil.copy(DATA / "shared.json", "x.json")
-    assert refusal("x.json") == "x.json: expected a configuration below 256 MiB"
+    assert refusal("x.json") == "x.json: expected a configuration below 64 MiB"
     with zipfile.ZipFile("x.keras", "w") as archive:
         archive.write("x.json", "config.json")
-    assert refusal("x.keras") == "x.keras: expected a config.json below 256 MiB"
+    assert refusal("x.keras") == "x.keras: expected a config.json below 0 MiB"
 
 
 def test_masks_that_order_the_layers() -> None:

@@ -180,7 +180,7 @@ def test_a_configuration_that_is_too_large(
 ) -> None:
     monkeypatch.setattr(weights, "LARGEST_CONFIG", 10)
     found = refusal(plan, "x.keras", config="c.json")
-    assert found == "c.json: expected a configuration below 256 MiB"
+    assert found == "c.json: expected a configuration below 64 MiB"
 
 
 def test_a_configuration_that_may_not_be_read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, bool]]:
             yield from imports(node, inside or function)
 
 
+@functools.cache
 def imported(module: str) -> list[tuple[str, bool]]:
     return list(imports(ast.parse(MODULES[module].read_text("utf-8"))))
 

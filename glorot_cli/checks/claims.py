@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import json
 from typing import Any
 
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.texts import parse_json
 from glorot_cli.plan import Plan, PlannedTensor, make_plan
 from glorot_cli.spec import load_spec
 from glorot_cli.writing.weights import provenance
@@ -18,9 +18,11 @@ Claim = dict[str, Any]
 
 def read_claim(file: StoredFile) -> Claim | None:
     """Return a file's provenance, or None where there is none that can be read."""
+    if not isinstance(file.provenance, str):
+        return None
     try:
-        claim = json.loads(file.provenance)
-    except (TypeError, ValueError, RecursionError):
+        claim = parse_json(file.provenance)
+    except ValueError:
         return None
     return claim if isinstance(claim, dict) else None
 

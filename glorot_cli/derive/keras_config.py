@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,13 +19,15 @@ from glorot_cli.derive.keras_graph import (
 from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats import zips
+from glorot_cli.formats.texts import TooManyError, parse_json
 from glorot_cli.initializers import CLASS_NAMES as INITIALIZER_NAMES
 from glorot_cli.initializers import INITIALIZERS
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]
 
-LARGEST_CONFIG = 256 << 20
+LARGEST_CONFIG = 64 << 20
 # A spec's text may be nested twice as deep as this, and some.
 DEEPEST = 24
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
@@ -62,21 +63,17 @@ def read_config(path: Path) -> Config:
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                member = archive.getinfo("config.json")
-                if member.file_size > LARGEST_CONFIG:
-                    raise FormatError(f"{path}: expected a config.json below 256 MiB")
-                raw = archive.read(member)
+            raw = zips.read_member(path, "config.json", LARGEST_CONFIG)
         else:
             if path.stat().st_size > LARGEST_CONFIG:
-                raise FormatError(f"{path}: expected a configuration below 256 MiB")
+                raise FormatError(f"{path}: expected a configuration below 64 MiB")
             raw = path.read_bytes()
-        config = json.loads(raw)
+        config = parse_json(raw)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
-    except (KeyError, zipfile.BadZipFile):
-        raise FormatError(f"{path}: expected a .keras archive with a config.json") from None
-    except (ValueError, RecursionError):
+    except TooManyError as error:
+        raise FormatError(f"{path}: {error}") from None
+    except ValueError:
         raise FormatError(f"{path}: expected the JSON of a Keras model") from None
     if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
         raise FormatError(f"{path}: expected the JSON of a Keras model")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from glorot_cli.errors import printable
 from glorot_cli.spec.source import plain_scalar
 
 # What stands first in a spec, and in an entry.
@@ -111,4 +112,5 @@ def _flow(value: Any) -> str:
         allow_unicode=True,
         width=float("inf"),
     )
-    return text.removesuffix("\n").removesuffix("\n...")
+    # YAML takes more as it is than a terminal should; all of that stands in quotes here.
+    return printable(text.removesuffix("\n").removesuffix("\n..."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from glorot_cli.derive.folding import VARIABLE, Folded, Named, Repeat, fold
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.texts import parse_json
 from glorot_cli.plan import make_plan
 from glorot_cli.spec import load_spec
 
@@ -72,9 +72,11 @@ def carried_spec(file: StoredFile) -> Entry | None:
     Raises:
         FormatError: if it is not one.
     """
+    if not isinstance(file.provenance, str):
+        return None
     try:
-        spec = json.loads(file.provenance)["spec"]
-    except (TypeError, ValueError, KeyError, RecursionError):
+        spec = parse_json(file.provenance)["spec"]
+    except (TypeError, ValueError, KeyError):
         return None
     if not isinstance(spec, Mapping):
         return None

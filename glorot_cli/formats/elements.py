@@ -21,6 +21,8 @@ from glorot_cli.formats.stored import StoredFile, StoredTensor
 BOX_ELEMENTS = 1 << 18
 # Long enough that a read is more than a call, short enough that a box of two such sides is small.
 BOX_SIDE = 512
+# A tensor in chunks is kept as a whole for its boxes, up to this.
+LARGEST_WHOLE = 512 << 20
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Box = tuple[slice, ...]
@@ -114,6 +116,11 @@ class Elements:
         with self._lock:
             if self._whole is None or self._whole[0] != tensor.name:
                 assert tensor.slabs is not None
+                if tensor.nbytes > LARGEST_WHOLE:
+                    raise FormatError(
+                        f"{self.file.path}: {shown(tensor.name)} is stored in chunks or "
+                        f"compressed; its axes are turned up to {LARGEST_WHOLE >> 20} MiB"
+                    )
                 whole = np.concatenate(list(tensor.slabs())).reshape(tensor.shape)
                 self._whole = tensor.name, whole
             return self._whole[1]

@@ -51,7 +51,8 @@ def answer(link: socket.socket, request: Request, confine: Callable[[], object])
     ):
         confine()
         walk = Walk(file, request)
-        _send(link, LISTING, json.dumps(walk.listing()).encode())
+        listing = json.dumps(walk.listing(), ensure_ascii=False)
+        _send(link, LISTING, listing.encode("utf-8", "surrogatepass"))
         while len(question := receive(link, QUESTION.size)) == QUESTION.size:
             _rearm(request["patience"])
             with _refusing(link):

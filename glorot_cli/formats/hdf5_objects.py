@@ -67,6 +67,25 @@ def cut(shape: Shape, itemsize: int, largest: int) -> Cut:
     return Cut(shape, axis, step, math.prod(shape[:axis]) * -(-shape[axis] // step))
 
 
+def _parts(
+    runs: Cut, number: int, itemsize: int, largest: int
+) -> Iterator[tuple[int | slice, ...]]:
+    """Cut a run once more, into runs of at most so many bytes."""
+    index = runs.index(number)
+    if not index or runs.elements(number) * itemsize <= largest:
+        yield index
+        return
+    whole = index[-1]
+    assert isinstance(whole, slice)
+    inner = cut((whole.stop - whole.start, *runs.shape[runs.axis + 1 :]), itemsize, largest)
+    for place in range(inner.count):
+        first, *others = inner.index(place)
+        if isinstance(first, slice):
+            yield (*index[:-1], slice(whole.start + first.start, whole.start + first.stop))
+        else:
+            yield (*index[:-1], whole.start + first, *others)
+
+
 class _Part(io.RawIOBase):
     """Be a part of a file, read-only."""
 
@@ -155,9 +174,12 @@ class Walk:
                 stack += self._links(path, item)
             elif isinstance(item, h5py.h5d.DatasetID):
                 names += len(path)
-                if names > request["names"]:
-                    raise RefusedError(f"expected names of at most {request['names']} bytes")
                 self._paths.append(path)
+                if names > request["names"] or len(self._paths) > request["tensors"]:
+                    raise RefusedError(
+                        f"expected at most {request['tensors']} datasets, whose names take at "
+                        f"most {request['names'] >> 20} MiB"
+                    )
                 yield name, item
 
     def _links(self, path: bytes, group: Any) -> list[tuple[bytes, Any, bytes]]:
@@ -218,7 +240,9 @@ class Walk:
         if attribute.shape != () or not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
             return None
         found = h5py.Group(self._root).attrs["glorot"]
-        return found if isinstance(found, str) and len(found) <= self._request["names"] else None
+        return (
+            found if isinstance(found, str) and len(found) <= self._request["provenance"] else None
+        )
 
     def block(self, index: int, number: int) -> Any:
         """Return the bytes of one block of a dataset.
@@ -229,9 +253,13 @@ class Walk:
         import numpy as np
 
         dataset = self._dataset(index)
-        runs = cut(dataset.shape, dataset.dtype.itemsize, self._request["block"])
-        values = np.ascontiguousarray(dataset[runs.index(number)])
-        return values.reshape(-1).view(np.uint8).data
+        itemsize = dataset.dtype.itemsize
+        runs = cut(dataset.shape, itemsize, self._request["block"])
+        largest = self._request["chunks"] * (dataset.chunks or (1 << 20,))[-1] * itemsize
+        parts = [dataset[part] for part in _parts(runs, number, itemsize, largest)]
+        # As bytes, for joining arrays makes their order the machine's.
+        raw = [np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in parts]
+        return np.concatenate(raw).data
 
     def _dataset(self, index: int) -> Any:
         import h5py
@@ -239,22 +267,32 @@ class Walk:
         if index in self._open:
             self._open[index] = self._open.pop(index)
             return self._open[index][0]
-        dataset = h5py.Dataset(h5py.h5d.open(self._root, self._paths[index]))
-        if dataset.dtype.kind not in "biuf":
-            raise RefusedError(f"cannot read elements of dtype {dataset.dtype}")
-        largest = self._request["chunk"]
-        chunk = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
-        if chunk > largest:
-            raise RefusedError(f"expected chunks of at most {largest >> 20} MiB")
+        chunk = self._chunk_bytes(h5py.Dataset(h5py.h5d.open(self._root, self._paths[index])))
         # Blocks go across chunks: a row of these is kept, so that each is unpacked once.
+        largest = self._request["chunk"]
         room = max(chunk, largest // 4)
         while sum(cache for _, cache in self._open.values()) + room > largest + largest // 4:
             del self._open[next(iter(self._open))]
+        # A dataset's cache is that of its first opening, which is over by now.
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
         access.set_chunk_cache(10007, room, 1.0)
         dataset = h5py.Dataset(h5py.h5d.open(self._root, self._paths[index], access))
         self._open[index] = dataset, room
         return dataset
+
+    def _chunk_bytes(self, dataset: Any) -> int:
+        """Return the size of a dataset's chunks.
+
+        Raises:
+            RefusedError: if it is too large, or the elements are no numbers.
+        """
+        if dataset.dtype.kind not in "biuf":
+            raise RefusedError(f"cannot read elements of dtype {dataset.dtype}")
+        largest = self._request["chunk"]
+        nbytes: int = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
+        if nbytes > largest:
+            raise RefusedError(f"expected chunks of at most {largest >> 20} MiB")
+        return nbytes
 
 
 def _is_bfloat16(dataset: Any, dtype: Any) -> bool:

@@ -23,7 +23,7 @@ from glorot_cli.formats.hdf5_child import DATA, HEADER, LISTING, QUESTION, REFUS
 if TYPE_CHECKING:
     import subprocess
 
-LARGEST_MESSAGE = 256 << 20
+LARGEST_MESSAGE = 128 << 20
 # Without site, whose work is done, and without what the packages import, which only writes files.
 _START = """
 import json, sys, types
@@ -164,6 +164,8 @@ class _Server:
     def _start(self) -> None:
         import subprocess
 
+        if self._control is not None:
+            self._control.close()
         self._control, theirs = socket.socketpair()
         formats = Path(__file__).parent
         packages = {"glorot_cli": str(formats.parent), "glorot_cli.formats": str(formats)}
@@ -180,8 +182,10 @@ class _Server:
 
     def stop(self) -> None:
         """Let the process end, and wait for it."""
-        if self._lives() and self._process is not None and self._control is not None:
+        lives = self._lives()
+        if self._control is not None:
             self._control.close()
+        if lives and self._process is not None:
             self._process.wait()
 
 

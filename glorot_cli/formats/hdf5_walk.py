@@ -14,12 +14,16 @@ from glorot_cli.fans import Shape
 from glorot_cli.formats.hdf5_objects import cut
 from glorot_cli.formats.hdf5_process import Child
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.texts import MOST_TENSORS
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 64
 MOST_OBJECTS = 1_000_000
-LARGEST_NAMES = 64 << 20
+LARGEST_NAMES = 32 << 20
+LARGEST_PROVENANCE = 16 << 20
 LARGEST_CHUNK = 256 << 20
+# HDF5 takes some kilobytes for each chunk that it reads at once.
+MOST_CHUNKS = 4096
 # Deflate cannot shrink anything more than this.
 LARGEST_RATIO = 1032
 # What HDF5's library may take, beyond its own size, before it is ended.
@@ -58,8 +62,11 @@ def _request(path: Path, window: Window | None) -> dict[str, Any]:
         "window": window,
         "deepest": DEEPEST,
         "objects": MOST_OBJECTS,
+        "tensors": MOST_TENSORS,
         "names": LARGEST_NAMES,
+        "provenance": LARGEST_PROVENANCE,
         "chunk": LARGEST_CHUNK,
+        "chunks": MOST_CHUNKS,
         "ratio": LARGEST_RATIO,
         "block": BLOCK_BYTES,
         "memory": LARGEST_MEMORY,

@@ -56,27 +56,32 @@ def _stored(
 ) -> StoredTensor:
     name = member.filename.removesuffix(".npy")
     where = f"{path}: {shown(name)}"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    if member.compress_type not in zips.COMPRESSIONS:
         raise FormatError(f"{where}: expected it stored or deflated, found another compression")
-    try:
-        with archive.open(member) as file:
-            header = read_header(file, where)
-    except zips.DAMAGE as error:
-        raise FormatError(f"{where}: {error or 'it is cut short'}") from None
+    if member.flag_bits & 1:
+        raise FormatError(f"{where}: it is encrypted")
+    start, slabs = None, None
+    if member.compress_type == zipfile.ZIP_STORED:
+        start = zips.data_start(path, shown(name), member, raw)
+        raw.seek(start)
+        header = read_header(raw, where)
+    else:
+        try:
+            with archive.open(member) as file:
+                header = read_header(file, where)
+        except zips.DAMAGE as error:
+            raise FormatError(f"{where}: {error or 'it is cut short'}") from None
+        slabs = _Slabs(path, member.filename, header)
     if header.start + header.nbytes != member.file_size:
         raise FormatError(
             f"{where}: the header speaks of {header.nbytes} bytes, "
             f"the archive has {member.file_size - header.start}"
         )
-    offset, slabs = None, None
-    if member.compress_type == zipfile.ZIP_STORED:
-        offset = zips.data_start(path, shown(name), member, raw) + header.start
-    elif member.file_size > zips.LARGEST_RATIO * max(member.compress_size, 1):
+    if slabs is not None and member.file_size > zips.LARGEST_RATIO * max(member.compress_size, 1):
         raise FormatError(
             f"{where} declares {member.file_size} bytes, {member.compress_size} are stored"
         )
-    else:
-        slabs = _Slabs(path, member.filename, header)
+    offset = None if start is None else start + header.start
     return StoredTensor(
         name, header.shape, header.dtype.name, offset, header.nbytes, header.order, None, slabs
     )

@@ -12,10 +12,11 @@ from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import safetensors
 from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
 from glorot_cli.plan import Plan, PlannedTensor
 
-LARGEST_INDEX = 256 << 20
-LARGEST_CONFIG = 256 << 20
+LARGEST_INDEX = 128 << 20
+LARGEST_CONFIG = 64 << 20
 _SHARD = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
 _UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -119,20 +120,35 @@ def read_keras_index(path: Path) -> StoredFile:
     from glorot_cli.formats import hdf5_walk
 
     shards: dict[str, StoredFile] = {}
+    held: dict[str, dict[str, list[StoredTensor]]] = {}
     tensors: dict[str, StoredTensor] = {}
+    taken: set[tuple[str, str]] = set()
     for group, files in _weight_map(path).items():
         inner = group.strip("/") + "/"
         # Keras parts a group's variables where they are too large for one file.
         for each in files if isinstance(files, list) else [files]:
             file = _name(path, each)
+            if (file, inner) in taken:
+                continue
+            taken.add((file, inner))
             if file not in shards:
                 shards[file] = hdf5_walk.read_headers(path.parent / file)
-            found = [t for t in shards[file].tensors if t.name.startswith(inner)]
-            if not found:
+                held[file] = _by_group(shards[file])
+            if inner not in held[file]:
                 raise FormatError(f"{path}: {shown(file)} holds no group {shown(group)}")
+            found = held[file][inner]
             tensors.update((t.name, t.placed(shards[file].path)) for t in found)
     provenance = next((shard.provenance for shard in shards.values()), None)
     return StoredFile(path, "keras", provenance, list(tensors.values()))
+
+
+def _by_group(file: StoredFile) -> dict[str, list[StoredTensor]]:
+    """Return the tensors below each group, by the group's name and a slash."""
+    groups: dict[str, list[StoredTensor]] = {}
+    for tensor in file.tensors:
+        for match in re.finditer("/", tensor.name):
+            groups.setdefault(tensor.name[: match.end()], []).append(tensor)
+    return groups
 
 
 def _weight_map(path: Path) -> dict[str, Any]:
@@ -140,9 +156,14 @@ def _weight_map(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_INDEX:
         raise FormatError(f"{path}: expected an index below {LARGEST_INDEX >> 20} MiB")
     try:
-        return dict(json.loads(path.read_bytes())["weight_map"].items())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = dict(parse_json(path.read_bytes())["weight_map"].items())
+    except TooManyError as error:
+        raise FormatError(f"{path}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise FormatError(f"{path}: expected an index with a weight_map") from None
+    if len(found) > MOST_TENSORS:
+        raise FormatError(f"{path}: expected a weight_map of at most {MOST_TENSORS} names")
+    return found
 
 
 def _name(index: Path, name: object) -> str:

@@ -14,16 +14,17 @@ class TooManyError(ValueError):
     """Report a text of more values than are read."""
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Read a JSON text.
 
     Raises:
         ValueError: if it is none, is nested too deeply, or has more values than are read.
     """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     # Each value but the first follows one of these; some of them may stand in names.
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise TooManyError(f"expected at most {MOST_VALUES} values")
     try:
-        return json.loads(raw)
+        return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None

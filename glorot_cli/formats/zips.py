@@ -15,6 +15,7 @@ DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError,
     ValueError, OverflowError,
 )  # fmt: skip
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LARGEST_DIRECTORY = 32 << 20
 # Deflate cannot shrink anything more than this.
 LARGEST_RATIO = 1032
@@ -59,6 +60,26 @@ def _directory_bytes(path: Path) -> int:
         if len(longer) == _END_64.size and longer[:4] == b"PK\x06\x06":
             largest = max(largest, int(_END_64.unpack(longer)[8]))
     return largest
+
+
+def read_member(path: Path, name: str, largest: int) -> bytes:
+    """Read a member as a whole.
+
+    Raises:
+        FormatError: if there is none, or it is damaged or larger than that.
+    """
+    try:
+        with opened(path) as archive:
+            member = archive.getinfo(name)
+            if member.file_size > largest:
+                raise FormatError(f"{path}: expected a {name} below {largest >> 20} MiB")
+            if member.compress_type not in COMPRESSIONS:
+                raise FormatError(f"{path}: expected {name} stored or deflated")
+            return archive.read(member)
+    except KeyError:
+        raise FormatError(f"{path}: expected a .keras archive with a {name}") from None
+    except DAMAGE as error:
+        raise FormatError(f"{path}: {name}: {error}") from None
 
 
 def data_start(path: Path, name: str, member: zipfile.ZipInfo, raw: IO[bytes]) -> int:

@@ -95,7 +95,8 @@ def _histogram(panel: Any, portrait: Portrait, name: str, size: _Size) -> None:
     panel.set_ylim(0.0, 1.12 * top)
     panel.set_yticks([])
     panel.spines[["top", "right", "left"]].set_visible(False)
-    panel.set_title(_cut(name, size.letters), fontsize=size.title, pad=1.6 * size.label, loc="left")
+    panel.set_title(_cut(name, size.letters), fontsize=size.title, pad=1.6 * size.label, loc="left",
+                    parse_math=False)  # fmt: skip
     panel.text(0.0, 1.01, _cut(portrait.label, size.letters + 4), transform=panel.transAxes,
                fontsize=size.label, va="bottom", color="#444444")  # fmt: skip
     ticks = limits if limits is not None else (low, high)
@@ -189,7 +190,7 @@ def _lines(
     panel.set_title(title, fontsize=10, loc="left")
     places = range(0, len(labels), every)
     panel.set_xticks(list(places), [_cut(printable(labels[i]), 22) for i in places], rotation=60,
-                     ha="right", rotation_mode="anchor")  # fmt: skip
+                     ha="right", rotation_mode="anchor", parse_math=False)  # fmt: skip
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
 

@@ -30,7 +30,7 @@ from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.spec.canonical import canonical
-from glorot_cli.spec.source import Source, parse
+from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 
 Rng = Literal[
     "aes-ctr", "keras-numpy", "keras-jax", "keras-torch", "keras-tensorflow", "torch", "jax"
@@ -189,15 +189,18 @@ def _read(spec: str | PathLike[str]) -> tuple[str, str]:
     if spec == "-":
         name = "<stdin>"
         try:
-            raw = sys.stdin.buffer.read()
+            raw = sys.stdin.buffer.read(LARGEST_TEXT + 1)
         except OSError as error:
             raise SpecError(f"cannot read the spec {shown(name)}: {error.strerror}") from None
     else:
         name = str(spec)
         try:
-            raw = Path(spec).read_bytes()
+            with Path(spec).open("rb") as file:
+                raw = file.read(LARGEST_TEXT + 1)
         except OSError as error:
             raise SpecError(f"cannot read the spec {shown(name)}: {error.strerror}") from None
+    if len(raw) > LARGEST_TEXT:
+        raise SpecError(f"{name}: expected a spec below {LARGEST_TEXT >> 20} MiB of text")
     try:
         return raw.decode("utf-8-sig"), name
     except UnicodeDecodeError as error:

@@ -16,6 +16,8 @@ from glorot_cli.errors import SpecError, printable, shown
 
 LARGEST_TEXT = 64 << 20
 DEEPEST = 64
+# Keys count too. A tensor written out takes about ten.
+MOST_VALUES = 1_000_000
 
 Position = tuple[int, int]
 # For each line, counted from 0, the columns at which characters were left out before.
@@ -118,6 +120,10 @@ _UNQUOTED = re.compile(r"\{\w+\}|(?<![\w\"'])\*")
 
 
 def _check_json(text: str, name: str) -> None:
+    # Each value but the first follows one of these, many of which may stand in a text.
+    if sum(map(text.count, ",[{")) > 4 * MOST_VALUES:
+        raise _error(name, (1, 1), f"expected a spec of at most {MOST_VALUES} values")
+
     def refuse(constant: str) -> None:
         raise _error(name, _place(text, _constant(text)), f"not valid JSON: found {constant}")
 
@@ -188,6 +194,7 @@ class _Composer:
         self._events = events
         self._name = name
         self._shifts = shifts
+        self._count = 0
 
     def value(self, event: Any, depth: int) -> tuple[object, Marks]:
         marks = Marks(_position(event.start_mark, self._shifts))
@@ -200,6 +207,9 @@ class _Composer:
             raise self._refused(marks.start, found)
         if depth > DEEPEST:
             raise self._refused(marks.start, f"expected at most {DEEPEST} levels of nesting")
+        self._count += 1
+        if self._count > MOST_VALUES:
+            raise self._refused(marks.start, f"expected a spec of at most {MOST_VALUES} values")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, marks.start), marks
         if isinstance(event, yaml.SequenceStartEvent):

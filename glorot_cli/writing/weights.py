@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_dtypes, choose_format
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
+from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams import stream_claim
@@ -140,17 +140,17 @@ def _configuration(chosen: Format, config: str | os.PathLike[str] | None) -> byt
             problem = "it is not a regular file" if path.exists() else "there is no such file"
             raise FormatError(f"cannot read {config}: {problem}")
         if path.stat().st_size > LARGEST_CONFIG:
-            raise FormatError(f"{config}: expected a configuration below 256 MiB")
+            raise FormatError(f"{config}: expected a configuration below 64 MiB")
         text = path.read_bytes()
     except OSError as error:
         raise FormatError(f"cannot read {config}: {error.strerror}") from None
     try:
-        found = json.loads(text)
+        found = parse_json(text)
         is_right = isinstance(found, dict) and (
             chosen.name != "keras-archive"
             or ("class_name" in found and isinstance(found.get("config"), dict))
         )
-    except (ValueError, RecursionError):
+    except ValueError:
         is_right = False
     if not is_right:
         kind = "Keras model" if chosen.name == "keras-archive" else "model's configuration"
