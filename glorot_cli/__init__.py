@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # Loading typing would take longer than all else that comes before signals are answered.
 TYPE_CHECKING = False

@@ -256,3 +256,18 @@ def test_what_numpy_cannot_read_is_a_mistake(run: Run) -> None:
     assert run("diff", "x.safetensors", "x.safetensors") == (
         2, "", "glorot: x.safetensors: 'w': cannot read elements of dtype F8_E8M0\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["a.weights.h5", "a.safetensors"])
+def test_what_keras_saved_is_compared_with_what_it_loaded(other: str, planned: Planned) -> None:
+    plan = planned(**LAYERS)
+    for path in ("saved.weights.h5", other):
+        glorot.write_weights(plan, path)
+    with h5py.File("saved.weights.h5", "r+") as file:
+        del file.attrs["glorot"]  # Keras writes none
+        file["layers/dense/vars/0"][0, 0] = 7.0
+    for found in (diff_weights("saved.weights.h5", other), diff_weights(other, "saved.weights.h5")):
+        assert statuses(found) == {
+            "conv2d/kernel": "equal", "conv2d/bias": "equal",
+            "dense/kernel": "different", "dense/bias": "equal",
+        }  # fmt: skip

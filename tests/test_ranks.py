@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import glorot_cli as glorot
 from glorot_cli.formats.base import INDEX
@@ -246,3 +248,17 @@ def test_a_rank_tells_of_its_own_tensors_and_of_what_is_to_come(run: Run, folder
     assert (code, err, len(out.splitlines())) == (0, "", 7)
     again = run(*command, "--rank", "0", "--resume")
     assert again == (0, "", "note: every shard of this run is there already\n")
+
+
+def test_going_on_does_not_replace_weights_that_others_wrote(run: Run, folder: Path) -> None:
+    assert run(*init("-o", "out")) == (0, "", "")
+    shard = folder / "out" / "model-00002-of-00005.safetensors"
+    save_file({"w": np.ones(3, np.float32)}, shard)
+    assert run(*init("-o", "out", "--resume")) == (
+        2,
+        "",
+        f"glorot: {shard} was not written by glorot; replace it with --resume --force\n",
+    )
+    assert load_file(shard)["w"].tolist() == [1.0, 1.0, 1.0]
+    assert run(*init("-o", "out", "--resume", "--force")) == (0, "", "")
+    assert run("verify", "out", "--quiet") == (0, "", "")

@@ -77,12 +77,13 @@ def is_kept(claim: Claim | None, name: str) -> bool:
     return not any(fnmatch.fnmatchcase(name, str(glob)) for glob in globs)
 
 
-def stored_names(file: StoredFile) -> dict[str, StoredTensor]:
+def stored_names(file: StoredFile, other: StoredFile) -> dict[str, StoredTensor]:
     """Return a file's tensors by their names in the plan of its provenance, if it has one.
 
-    Keras's layout stores places, not names.
+    Keras's layout stores places, not names, and Keras no provenance: that of the `other` file, with
+    which it is compared, tells the names then.
     """
-    claim = read_claim(file)
+    claim = read_claim(file) or read_claim(other)
     names: dict[str, str] = {}
     if claim is not None and file.format.startswith("keras"):
         with contextlib.suppress(GlorotError):

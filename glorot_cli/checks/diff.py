@@ -102,7 +102,7 @@ def diff_weights(
     if tolerance is not None and not 0.0 <= tolerance < math.inf:
         raise GlorotError(f"--tolerance: expected a number of at least 0, found {tolerance}")
     file, other = read_headers(path), read_headers(other_path)
-    mine, theirs = stored_names(file), stored_names(other)
+    mine, theirs = stored_names(file, other), stored_names(other, file)
     found: list[DiffedTensor] = []
     pairs: list[_Pair] = []
     for name, (new, rename) in renamed(list(mine), renames).items():

@@ -119,7 +119,7 @@ def write_shards(
     done = 0
     mine = range(ranks.rank, len(sharded.parts), ranks.world_size)
     missing = {number for number in mine if not (resume and sharded.is_whole(number))}
-    _check(sharded, sorted(missing), force=force or resume)
+    _check(sharded, sorted(missing), force=force, resume=resume)
     if missing:
         (sharded.folder / INDEX).unlink(missing_ok=True)
     for number in mine:
@@ -141,8 +141,11 @@ def write_shards(
     return found
 
 
-def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool) -> None:
-    """Check that all of some shards may be written, and fit, before the first one is."""
+def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool, resume: bool) -> None:
+    """Check that all of some shards may be written, and fit, before the first one is.
+
+    To go on with a run may replace what another run of ours left, but nobody else's weights.
+    """
     more = largest = 0
     names = {sharded.file(number).name for number in range(len(sharded.parts))}
     with errors_named(sharded.folder):
@@ -154,11 +157,24 @@ def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool) -> None
         for number in numbers:
             file = sharded.file(number)
             if file.exists() and not force:
-                raise exists(file)
+                if not resume:
+                    raise exists(file)
+                if _is_foreign(file):
+                    raise FormatError(
+                        f"{file} was not written by glorot; replace it with --resume --force"
+                    )
             largest = max(largest, sharded.nbytes(number))
             # An older one goes when its successor is complete.
             more += sharded.nbytes(number) - (file.stat().st_size if file.exists() else 0)
         check_free(sharded.folder, max(more, largest))
+
+
+def _is_foreign(file: Path) -> bool:
+    """Tell whether a shard is whole, and without our provenance."""
+    try:
+        return safetensors.read_headers(file).provenance is None
+    except (FormatError, OSError):
+        return False
 
 
 def finish(sharded: ShardedPlan, *, sync: bool) -> bool:
