@@ -228,7 +228,7 @@ def test_a_good_file_in_words_and_in_json(planned: Planned, run: Run) -> None:
     glorot.write_weights(planned(**one("he_normal", (9, 9))), "w.h5")
     assert run("verify", "w.h5", "--statistics", "--false-alarm", "0.01") == (
         0,
-        "w.h5: nothing speaks against the spec: 1 fits "
+        "w.h5: nothing speaks against the spec: 1 fit "
         "(a good file alarms with a chance of at most 0.01)\n",
         "",
     )

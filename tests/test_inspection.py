@@ -383,7 +383,11 @@ def test_an_npz_that_holds_no_plain_arrays(run: Run) -> None:
         archive.writestr("v.npy", b"nothing")
     for path, message in (
         ("o.npz", "'w': expected numbers, found dtype object"),
-        ("f.npz", "'w': expected elements in C order, found Fortran order"),
+        (
+            "f.npz",
+            "'w': expected elements in C order, found Fortran order; "
+            "save np.ascontiguousarray(a) instead",
+        ),
         ("short.npz", "'w': the header speaks of 12 bytes, the archive has 8"),
     ):
         assert run("inspect", path) == (2, "", f"glorot: {path}: {message}\n")

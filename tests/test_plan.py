@@ -206,7 +206,8 @@ def test_an_unknown_size_that_weights_need_is_an_error(planned: Planned) -> None
     with pytest.raises(glorot.SpecError) as caught:
         planned(input_shape=[None, 3], layers=layers)
     assert str(caught.value) == (
-        "<spec>: layers[1]: weights depend on the size of axis -1 of [null], which is null"
+        "<spec>: layers[1]: weights depend on the size of axis -1 of [null], which is null; "
+        "input_shape leaves the batch axis out"
     )
 
 
@@ -263,6 +264,19 @@ def test_the_seed_is_drawn_only_where_something_random_needs_it() -> None:
              "layers": [{"type": "Conv2D", "filters": 4, "kernel_size": 3, "groups": 2}]},
             ["conv2d/kernel: the framework's fans (36, 36) give the limit "
              "0.2887, exact fans (36, 18) give 0.3333; choose with fans: exact"],
+        ),
+        (
+            {"dialect": "torch", "layers": [
+                {"type": "TransformerEncoder", "num_layers": 24, "encoder_layer": {
+                    "type": "TransformerEncoderLayer", "d_model": 64, "nhead": 4}}]},
+            ["0.layers.0.self_attn.in_proj_weight (and 23 more): the framework's fans (64, 192) "
+             "give the limit 0.1531, exact fans (64, 64) give 0.2165; choose with fans: exact"],
+        ),
+        (
+            {"dialect": "torch", "layers": [
+                {"type": "MultiheadAttention", "embed_dim": 64, "num_heads": 4}] * 3},
+            ["0.in_proj_weight (and 2 more): the framework's fans (64, 192) "
+             "give the limit 0.1531, exact fans (64, 64) give 0.2165; choose with fans: exact"],
         ),
         (
             {"fans": "exact", "input_shape": [4, 4, 8],

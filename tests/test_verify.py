@@ -285,13 +285,21 @@ def test_what_was_kept_from_a_base_checkpoint_is_not_drawn(planned: Planned, run
     glorot.write_weights(planned(seed=2, **LAYERS), "new.safetensors", base=base)
     assert run("verify", "new.safetensors") == (
         0,
+        "new.safetensors: as drawn from seed 2: "
+        "2 equal, 2 not drawn (kept from a base checkpoint)\n",
+        "",
+    )
+    _, out, _ = run("verify", "new.safetensors", "--all")
+    assert out == (
         "name           status     what\n"
         "conv2d/kernel  not drawn  "
         "kept from a base checkpoint, so only its shape and dtype are known\n"
         "conv2d/bias    not drawn  "
         "kept from a base checkpoint, so only its shape and dtype are known\n"
-        "new.safetensors: as drawn from seed 2: 2 equal, 2 not drawn\n",
-        "",
+        "dense/kernel   equal\n"
+        "dense/bias     equal\n"
+        "new.safetensors: as drawn from seed 2: "
+        "2 equal, 2 not drawn (kept from a base checkpoint)\n"
     )
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import shown
-
-if TYPE_CHECKING:
-    from glorot_cli.plan.tensors import PlannedTensor
+from glorot_cli.plan.tensors import RAW, PlannedTensor
 
 
 def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
@@ -21,7 +18,7 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
     counts: Counter[tuple[str, str]] = Counter()
     for tensor in tensors:
         for topic, message in _of(tensor):
-            key = (topic, tensor.family if tensor.layer is None else tensor.kind)
+            key = (topic, tensor.family if tensor.kind == RAW else tensor.kind)
             if key not in messages:
                 messages[key] = shown(tensor.name).strip("'") + "{more}: " + message
             counts[key] += 1

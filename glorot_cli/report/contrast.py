@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from glorot_cli.gains.comparison import Column, Comparison, scale_of
-from glorot_cli.report.tables import number, print_table, shape_text
+from glorot_cli.report.tables import note_left_out, number, print_table, shape_text
 
 Document = dict[str, Any]
 
@@ -60,7 +60,7 @@ def _finite(value: float) -> float | None:
 
 def print_comparison(found: Comparison) -> None:
     """Print what each initialiser means for each kernel, one table for each quantity."""
-    tables: list[tuple[str, Callable[[Column], str]]] = [
+    texts: list[tuple[str, Callable[[Column], str]]] = [
         ("limit or stddev", lambda c: number(scale_of(c.distribution))),
         (
             "forward gain, fan_in x variance (and its product from the first kernel on)",
@@ -71,21 +71,28 @@ def print_comparison(found: Comparison) -> None:
             lambda c: f"{number(c.backward)} ({number(c.backward_product)})",
         ),
     ]
-    heads = [(name, True) for name in found.names]
-    for title, text in tables:
-        print(title)
+    tables = []
+    for title, text in texts:
         rows = [
             [row.tensor.name, shape_text(row.tensor.shape), *map(text, row.columns)]
             for row in found.rows
         ]
-        print_table([("name", False), ("shape", False), *heads], rows, "")
-    if found.spreads is None:
-        return
-    layers = list(zip(*found.spreads, strict=True))
-    for title, key in (("activations", "activation"), ("gradients", "gradient")):
-        print(f"std of {title}, of a random batch of {found.batch}")
-        rows = [
-            [spreads[0].layer, *(number(getattr(spread, key)) for spread in spreads)]
-            for spreads in layers
-        ]
-        print_table([("layer", False), *heads], rows, "")
+        tables.append((title, ["name", "shape"], rows))
+    if found.spreads is not None:
+        layers = list(zip(*found.spreads, strict=True))
+        for what, key in (("activations", "activation"), ("gradients", "gradient")):
+            rows = [
+                [spreads[0].layer, *(number(getattr(spread, key)) for spread in spreads)]
+                for spreads in layers
+            ]
+            title = f"std of {what}, of a random batch of {found.batch}"
+            tables.append((title, ["layer"], rows))
+    # Where not all initialisers fit, the last are left out.
+    more = found.names[1:]
+    optional = [*(more[:count] for count in range(1, len(more) + 1)), [*more, "shape"]]
+    left_out = 0
+    for title, firsts, rows in tables:
+        print(title)
+        heads = [*((head, False) for head in firsts), *((name, True) for name in found.names)]
+        left_out = max(left_out, print_table(heads, rows, "", optional))
+    note_left_out(left_out)

@@ -6,7 +6,8 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from glorot_cli.checks.inspection import InspectedTensor, Inspection
 
 Cells = list[str]
+# Columns that stand and fall together.
+Groups = Sequence[Sequence[str]]
 
+GAP = 2
+_INDENT = " " * 4
+# A space within a cell, where a line is not to be broken; no printable text has it.
+_BOUND = "\xa0"
 PROGRESS_SECONDS = 1.0
 _LOOSE = ("uniform", "normal", "truncated_normal")
 
@@ -58,6 +65,23 @@ _EXPECTED_COLUMNS: list[Column] = [
     ("backward gain", True, lambda r: _gain(r.tensor, r.tensor.fans and r.tensor.fans.fan_out)),
 ]
 
+# The columns that a narrow terminal may leave out, the most important first.
+_OPTIONAL: Groups = [
+    ["initializer"],
+    ["claim"],
+    ["fits"],
+    ["limit/stddev"],
+    ["min", "max"],
+    ["std"],
+    ["fan_in", "fan_out"],
+    ["limit"],
+    ["histogram"],
+    ["dtype"],
+    ["mean"],
+    ["expected std"],
+    ["forward gain", "backward gain"],
+]
+
 
 def print_plan(
     plan: Plan, moments: Sequence[Moments | None] | None = None, *, fold: bool = False
@@ -73,7 +97,12 @@ def print_plan(
     parameters = sum(tensor.parameters for tensor in plan.tensors)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     total = f"{parameters:,} parameters, {natural_size(nbytes)}"
-    print_table([(head, right) for head, right, _ in columns], cells, total)
+    heads = [(head, right) for head, right, _ in columns]
+    note_left_out(print_table(heads, cells, total, _optional(t.dtype for t in plan.entries)))
+
+
+def _optional(dtypes: Iterable[str]) -> Groups:
+    return _OPTIONAL if len(set(dtypes)) < 2 else [["dtype"], *_OPTIONAL]
 
 
 def _folded(rows: list[Row]) -> list[Row]:
@@ -144,11 +173,13 @@ def print_inspection(found: Inspection) -> None:
     shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
     parameters = sum(math.prod(t.shape) for t in found.tensors)
     nbytes = sum(t.nbytes for t in found.tensors)
-    print_table(
+    left_out = print_table(
         [heads[i] for i in shown],
         [[row[i] for i in shown] for row in rows],
         f"{parameters:,} parameters, {natural_size(nbytes)}",
+        _optional(t.dtype for t in found.tensors),
     )
+    note_left_out(left_out)
 
 
 def _fits(tensor: InspectedTensor) -> str:
@@ -203,37 +234,86 @@ def _gain(tensor: PlannedTensor, fan: int | None) -> str:
     return number(fan * std * std)
 
 
-def print_table(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
-    """Print rows below heads, which say whether numbers stand in the column, and a last line."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+def print_table(
+    heads: list[tuple[str, bool]], rows: list[Cells], total: str, optional: Groups = ()
+) -> int:
+    """Print rows below heads, which say whether numbers stand in the column, and a last line.
+
+    A terminal too narrow for all columns gets those of `optional` that fit, the first ones first.
+    Returns how many columns were left out.
+    """
+    lines = [[head for head, _ in heads], *([printable(cell) for cell in row] for row in rows)]
     if sys.stdout.isatty():
-        _print_rich(heads, rows, total)
-        return
-    lines = [[head for head, _ in heads], *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    for line in lines:
-        cells = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, (_, right) in zip(line, widths, heads, strict=True)
-        )
-        print("  ".join(cells).rstrip())
+        return _print_on_terminal(heads, lines, total, optional)
+    for line in _aligned(heads, lines, len):
+        print(line)
     print(total)
+    return 0
 
 
-def _print_rich(heads: list[tuple[str, bool]], rows: list[Cells], total: str) -> None:
-    from rich import box
+def note_left_out(count: int) -> None:
+    """Say on standard error that columns were left out, if any were."""
+    if count:
+        columns = "1 column" if count == 1 else f"{count} columns"
+        left_out = f"{columns} left out at this width; --json or a pipe shows all"
+        print(f"note: {left_out}", file=sys.stderr)
+
+
+def _aligned(
+    heads: list[tuple[str, bool]], lines: list[Cells], width_of: Callable[[str], int]
+) -> Iterator[str]:
+    widths = _widths(lines, width_of)
+    for line in lines:
+        text = ""
+        for cell, width, (_, right) in zip(line, widths, heads, strict=True):
+            blank = " " * (width - width_of(cell))
+            text += (blank + cell if right else cell + blank) + " " * GAP
+        yield text.rstrip()
+
+
+def _widths(lines: list[Cells], width_of: Callable[[str], int]) -> list[int]:
+    return [max(map(width_of, column)) for column in zip(*lines, strict=True)]
+
+
+def _print_on_terminal(
+    heads: list[tuple[str, bool]], lines: list[Cells], total: str, optional: Groups
+) -> int:
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_footer=False)
-    for head, right in heads:
-        table.add_column(head, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
     console = Console(highlight=False)
-    console.print(table)
-    console.print(Text(total))
+    room = console.width
+    shown = _fitting([head for head, _ in heads], _widths(lines, cell_len), optional, room)
+    # A cell that fits on a line of its own is not broken.
+    whole = room - len(_INDENT)
+    cells = [
+        [line[i].replace(" ", _BOUND) if cell_len(line[i]) <= whole else line[i] for i in shown]
+        for line in lines
+    ]
+    texts = [*_aligned([heads[i] for i in shown], cells, cell_len), total]
+    for index, text in enumerate(texts):
+        style = "" if index else "bold"
+        for line in _broken(text, room) if cell_len(text) > room else [text]:
+            console.print(Text(line.replace(_BOUND, " "), style), soft_wrap=True)
+    return len(heads) - len(shown)
+
+
+def _fitting(heads: Cells, widths: list[int], optional: Groups, room: int) -> list[int]:
+    """Return the places of the columns that a line of that length has room for."""
+    shown = [i for i, head in enumerate(heads) if not any(head in group for group in optional)]
+    for group in optional:
+        more = sorted({*shown, *(i for i, head in enumerate(heads) if head in group)})
+        if sum(widths[i] + GAP for i in more) - GAP <= room:
+            shown = more
+    return shown
+
+
+def _broken(text: str, room: int) -> list[str]:
+    """Break a line that is too long between words; a word that is too long stays whole."""
+    return textwrap.wrap(
+        text, room, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+    )
 
 
 @contextmanager

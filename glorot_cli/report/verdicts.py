@@ -15,6 +15,11 @@ from glorot_cli.report.tables import print_table, shape_text
 
 Document = dict[str, Any]
 
+# How several of a status are called, and one, where that differs from the status itself.
+_MANY = {"alarm": "alarms", "shape": "shapes", "dtype": "dtypes"}
+_ONE = {"fits": "fit"}
+_KEPT = "kept from a base checkpoint"
+
 
 def document(found: Verification | Evidence | Diff) -> Document:
     """Return what a check found as JSON's data."""
@@ -87,12 +92,21 @@ def _finite(value: float) -> float | None:
 
 
 def _rows(found: Verification, show_all: bool) -> list[list[str]]:
-    return [[t.name, t.status, _where(t)] for t in found.tensors if show_all or t.status != "equal"]
+    folded = () if show_all else ("equal", "not drawn")
+    return [[t.name, t.status, _where(t)] for t in found.tensors if t.status not in folded]
 
 
 def _counted(statuses: Iterable[str]) -> str:
     counts = sorted(Counter(statuses).items())
-    return ", ".join(f"{count} {status}" for status, count in counts) or "no tensors"
+    return (
+        ", ".join(f"{count} {_called(status, count)}" for status, count in counts) or "no tensors"
+    )
+
+
+def _called(status: str, count: int) -> str:
+    if status == "not drawn":
+        return f"{status} ({_KEPT})"
+    return (_ONE if count == 1 else _MANY).get(status, status)
 
 
 def _where(tensor: VerifiedTensor) -> str:
@@ -114,7 +128,7 @@ def _where(tensor: VerifiedTensor) -> str:
         case "within tolerance":
             return "orthogonal: equal to one step of the dtype and 2**-30 of the gain"
         case "not drawn":
-            return "kept from a base checkpoint, so only its shape and dtype are known"
+            return f"{_KEPT}, so only its shape and dtype are known"
         case _:
             return ""
 
@@ -142,9 +156,10 @@ def _evidence(found: Evidence) -> Document:
 
 
 def _judged_rows(found: Evidence, show_all: bool) -> list[list[str]]:
+    folded = () if show_all else ("fits", "not drawn")
     rows = []
     for tensor in found.tensors:
-        texts = _alarms(tensor) or ([""] if show_all or tensor.status != "fits" else [])
+        texts = _alarms(tensor) or ([""] if tensor.status not in folded else [])
         rows += [[tensor.header.name, tensor.status, text] for text in texts]
     return rows
 
