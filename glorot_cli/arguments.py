@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 LARGEST_SIZE = 2**40
+# An initialiser with an argument, for hints.
+EXAMPLE = "{name: normal, std: 0.02}"
 
 
 def _names(info: ValidationInfo) -> Names:
@@ -52,6 +54,8 @@ def _size(value: object, info: ValidationInfo) -> int:
 
 def _list(value: object, expected: str) -> list[object]:
     if not isinstance(value, list | tuple):
+        if isinstance(value, str) and value.startswith("("):
+            expected = "a list such as [8, 16]"
         raise ValueError(f"expected {expected}, found {shown(value)}")
     if len(value) > 32:
         raise ValueError(f"expected at most 32 axes, found {len(value)}")
@@ -279,7 +283,19 @@ def validated(
     except PydanticError as error:
         # A misspelt key explains a missing one, so it comes first.
         found = sorted(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
-        raise _spec_error(found[0], table, path, owner, extra_keys) from None
+        raise _spec_error(found[0], table, given, path, owner, extra_keys) from None
+
+
+def _inside(value: object, loc: tuple[int | str, ...]) -> KeyPath:
+    """Follow a path of pydantic's, which also names the parts of a union, through what it is of."""
+    path: KeyPath = ()
+    for key in loc:
+        try:
+            value = value[key]  # type: ignore[index]
+        except (TypeError, LookupError):
+            continue
+        path += (key,)
+    return path
 
 
 Model = typing.TypeVar("Model", bound=BaseModel)
@@ -294,17 +310,46 @@ _EXPECTED = {
     "literal_error": "{expected}",
 }
 
+# What else people call a dtype.
+_DTYPES = {
+    "half": "float16", "fp16": "float16", "f16": "float16", "bf16": "bfloat16",
+    "float": "float32", "single": "float32", "fp32": "float32", "f32": "float32",
+    "double": "float64", "fp64": "float64", "f64": "float64",
+}  # fmt: skip
+
+
+def _parted(given: object) -> tuple[str, str] | None:
+    """Find a value such as (8, 16), which YAML parts at its comma within braces.
+
+    Returns:
+        Its key, and what stands there instead.
+    """
+    items = given.items() if isinstance(given, Mapping) else ()
+    if any(value is None and str(key).endswith(")") for key, value in items):
+        for key, value in items:
+            if isinstance(value, str) and value.startswith("("):
+                return key, "a list such as [8, 16]"
+            if isinstance(value, str) and "(" in value and key.endswith("initializer"):
+                return key, f"a mapping such as {EXAMPLE}"
+    return None
+
 
 def _spec_error(
     details: ErrorDetails,
     table: type[BaseModel],
+    given: object,
     path: KeyPath,
     owner: str,
     extra_keys: tuple[str, ...],
 ) -> SpecError:
-    where, kind, context = (*path, *details["loc"]), details["type"], details.get("ctx", {})
+    kind, context = details["type"], details.get("ctx", {})
+    where = (*path, *_inside(given, details["loc"]))
     if kind == "missing":
-        return SpecError(f"{owner} needs {where[-1]!r}, which is missing", where[:-1])
+        return SpecError(f"{owner} needs {details['loc'][-1]!r}, which is missing", where)
+    if kind == "extra_forbidden" and (parted := _parted(given)) is not None:
+        key, expected = parted
+        assert isinstance(given, Mapping)
+        return SpecError(f"expected {expected}, found {shown(given[key])}", (*path, key))
     if kind == "extra_forbidden" and str(where[-1]).endswith(("_regularizer", "_constraint")):
         return SpecError(
             "acts on training, not on initial weights; leave it out", where, at_key=True
@@ -317,8 +362,13 @@ def _spec_error(
         return SpecError(str(context["error"]), (*where, *getattr(context["error"], "path", ())))
     if kind == "literal_error" and isinstance(details["input"], str):
         known = [word.strip("'") for word in re.split(r", | or ", context["expected"])]
-        if len(known) > 8:
+        meant = _DTYPES.get(details["input"])
+        if len(known) > 8 or meant in known:
             hint = suggestion(details["input"], known)
+            hint = f"did you mean {meant!r}?" if meant in known else hint
             return SpecError(f"unknown value {shown(details['input'])}; {hint}", where)
     expected = _EXPECTED.get(kind, details["msg"]).format(**context)
-    return SpecError(f"expected {expected}, found {shown(details['input'])}", where)
+    hint = ""
+    if kind == "bool_type" and str(details["input"]).lower() in ("yes", "no", "on", "off"):
+        hint = "; YAML 1.2 has true and false only"
+    return SpecError(f"expected {expected}, found {shown(details['input'])}{hint}", where)

@@ -41,8 +41,8 @@ def draw(plan: Plan, name: str) -> Array:
     """Draw one tensor of a plan into memory.
 
     Raises:
-        KeyError: if the plan has no such tensor.
-        GlorotError: if its dtype holds no such values.
+        GlorotError: if the plan has no such tensor (a KeyError as well), or its dtype holds no
+            such values.
     """
     tensor = plan[name]
     check(tensor)

@@ -36,6 +36,13 @@ class FormatError(GlorotError):
     """Report a weight file that cannot be read or written."""
 
 
+class UnknownTensorError(GlorotError, KeyError):
+    """Report a name that none of some tensors has."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would quote it
+
+
 def explained(error: BaseException) -> str | None:
     """Put a mistake, or what the system refused, into one line; None says that it is a bug."""
     if isinstance(error, GlorotError):

@@ -22,6 +22,15 @@ _TOKENS = re.compile(
 )
 
 
+class UnknownNameError(ValueError):
+    """Report a name that is no dim and no index."""
+
+    def __init__(self, text: str, name: str, names: Names) -> None:
+        known = suggestion(name, names) if names else "there are no dims"
+        super().__init__(f"{shown(text)} uses the unknown name {name!r}; {known}")
+        self.name = name
+
+
 def evaluate_integer(text: str, names: Names) -> int:
     """Evaluate an expression of integers, names, + - * // and parentheses.
 
@@ -70,8 +79,7 @@ class _Evaluator:
                 result: float = number
             case ast.Name(id=name):
                 if name not in self._names:
-                    known = suggestion(name, self._names) if self._names else "there are no dims"
-                    raise ValueError(f"{shown(self._text)} uses the unknown name {name!r}; {known}")
+                    raise UnknownNameError(self._text, name, self._names)
                 result = self._names[name]
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 result = -self._of(operand)
@@ -104,4 +112,9 @@ class _Evaluator:
 
     def _refused(self) -> ValueError:
         allowed = "numbers, dims, + - * // ( )" + (" / sqrt()" if self._real else "")
-        return ValueError(f"expected an expression of {allowed}, found {shown(self._text)}")
+        hint = ""
+        if self._text.startswith("(") and "," in self._text:
+            hint = "; a list is written [8, 16]"
+        elif not self._real and "/" in self._text.replace("//", ""):
+            hint = "; // divides"
+        return ValueError(f"expected an expression of {allowed}, found {shown(self._text)}{hint}")

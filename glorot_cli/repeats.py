@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from glorot_cli.arguments import checked_size
 from glorot_cli.errors import GlorotError, KeyPath, SpecError, shown, suggestion
-from glorot_cli.expressions import Names, evaluate_integer
+from glorot_cli.expressions import Names, UnknownNameError, evaluate_integer
 
 MOST_ENTRIES = 1_000_000
 MOST_DIMS = 1000
@@ -52,6 +52,15 @@ def evaluate_dims(dims: object, overrides: Mapping[str, object]) -> dict[str, in
         _check_identifier(name, path)
         try:
             known[name] = checked_size(overrides.get(name, size), known)
+        except UnknownNameError as error:
+            message = str(error)
+            if error.name == name:
+                message = f"{name!r} is made of itself; a dim may use only those before it"
+            elif error.name in dims:
+                message = (
+                    f"{error.name!r} stands after {name!r}; a dim may use only those before it"
+                )
+            raise SpecError(message, path) from None
         except ValueError as error:
             raise SpecError(str(error), path) from None
     return known

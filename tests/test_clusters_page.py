@@ -16,6 +16,9 @@ import pytest
 from tests import pages
 from tests.interop import test_cluster_docs
 
+# Dozens of processes each: too slow for the plain suite.
+pytestmark = pytest.mark.interop
+
 BLOCKS = pages.named_blocks("clusters.md")
 
 SBATCH = r"""

@@ -18,6 +18,9 @@ import yaml
 
 from tests import pages
 
+# Dozens of processes each: too slow for the plain suite.
+pytestmark = pytest.mark.interop
+
 PAGE = (pages.DOCS / "cookbook.md").read_text("utf-8")
 BLOCKS = pages.named_blocks("cookbook.md")
 

@@ -532,7 +532,7 @@ def test_what_is_no_description(run: Run, folder: Path) -> None:
     Path("empty").mkdir()
     assert refusal("none") == "cannot read none: there is no such file"
     assert refusal("empty") == "empty is a folder without a manifest.json"
-    assert refusal("text.json").startswith("text.json: expected a weight file, found neither HDF5")
+    assert refusal("text.json").startswith("text.json: expected a weight file, found text; ")
     for path in ("none.safetensors", "none.keras", "none.index.json", "none.weights.json"):
         found = run("init", path, "-o", "x.h5")
         assert found == (2, "", f"glorot: cannot read {path}: there is no such file\n")

@@ -311,7 +311,16 @@ def test_a_mistake_in_the_keras_dialect(
          "outputs: in the torch dialect shapes flow through one input and one output: give "
          "input_shape, or no shape at all"),
         ({"layers": [DENSE]},
-         "layers[0].type: unknown module type 'Dense'; if it has weights, write them under "
+         "layers[0].type: Dense is Keras's: set dialect: keras, or use type: Linear"),
+        ({"layers": [{"units": 3}]},
+         "layers[0]: a module needs 'type', which is missing, as in "
+         "{type: Linear, in_features: 3, out_features: 4}"),
+        ({"layers": [layer("Rescaling", scale=2)]},
+         "layers[0].type: Rescaling is Keras's: set dialect: keras"),
+        ({"layers": [layer("Lniear")]},
+         "layers[0].type: unknown module type 'Lniear'; did you mean 'Linear'?"),
+        ({"layers": [layer("Whatever")]},
+         "layers[0].type: unknown module type 'Whatever'; if it has weights, write them under "
          "tensors, with their axes"),
         ({"layers": [layer("Module", layers=[LINEAR])]},
          "layers[0].layers[0]: a module within a Module needs a name"),

@@ -54,8 +54,8 @@ def test_scales(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "d / 2", "sqrt(d)", "1.0", "1e3", "2 ** 3", "d % 5", "d << 1", "d & 1", "d @ 2", "+d", "~d",
-        "not d", "d < 2", "d if d else 1", "d or 1", "lambda: 1", "[d]", "(d, 1)", "d.real", "d[0]",
+        "sqrt(d)", "1.0", "1e3", "2 ** 3", "d % 5", "d << 1", "d & 1", "d @ 2", "+d", "~d",
+        "not d", "d < 2", "d if d else 1", "d or 1", "lambda: 1", "[d]", "d.real", "d[0]",
         "abs(d)", "d()", "'a'", '"a"', "f'{d}'", "b'a'", "True", "None", "...", "1j", "0x10",
         "0b11", "1_000", "012", "1:30", "", "   ", "(", "d +", "d d", "2d", "1or 2", "'\\d'",
         "d # 1", "d := 1", "d; d", "d\\\n+ 1", "a\0b", "\u0664", "\uff44", "é", "__import__('os')",
@@ -141,6 +141,13 @@ def test_the_deepest_expressions_are_worked_out(text: str) -> None:
     assert evaluate_integer(text, {}) == (100 if "+" in text else 1)
 
 
+def test_what_was_meant_is_said() -> None:
+    for text, hint in (("d / 2", "// divides"), ("(d, 1)", "a list is written [8, 16]")):
+        with pytest.raises(ValueError) as caught:
+            evaluate_integer(text, NAMES)
+        assert str(caught.value) == f"{SIZES} {text!r}; {hint}"
+
+
 @pytest.mark.parametrize("text", ["(" * 200, "-" * 200, "(" * 199 + "1", "d" * 199 + "!"])
 def test_the_deepest_nonsense_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -179,11 +186,12 @@ def test_any_text_has_a_bounded_value_or_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("shape: [d/2], initializer: ones", f"3:15: tensors.w.shape[0]: {SIZES} 'd/2'"),
+        ("shape: [d/2], initializer: ones", f"3:15: tensors.w.shape[0]: {SIZES} 'd/2'; // divides"),
         ("shape: [2, sqrt(d)], initializer: ones", f"3:18: tensors.w.shape[1]: {SIZES} 'sqrt(d)'"),
         ("shape: [4], fused: d/2, axes: O, initializer: ones",
-         f"3:26: tensors.w.fused: {SIZES} 'd/2'"),
-        ("shape: [4], seed: d/2, initializer: uniform", f"3:25: tensors.w.seed: {SIZES} 'd/2'"),
+         f"3:26: tensors.w.fused: {SIZES} 'd/2'; // divides"),
+        ("shape: [4], seed: d/2, initializer: uniform",
+         f"3:25: tensors.w.seed: {SIZES} 'd/2'; // divides"),
         ("shape: [4], initializer: {name: normal, std: 2**d}",
          f"3:52: tensors.w.initializer.std: {SCALES} '2**d'"),
         ("shape: [4], initializer: {name: normal, std: e/2}",

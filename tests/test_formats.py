@@ -544,6 +544,14 @@ def test_a_name_that_is_a_group_too_is_refused_in_hdf5(
     assert listing(folder) == []
 
 
+def test_the_keras_layout_holds_no_layers_of_torch(planned: Planned) -> None:
+    embedding = {"type": "Embedding", "name": "embed", "num_embeddings": 3, "embedding_dim": 2}
+    assert refusal(planned(dialect="torch", layers=[embedding]), "w.weights.h5") == (
+        ".weights.h5 holds Keras's layers, and 'embed.weight' is of the torch dialect; "
+        "write .h5 or .safetensors"
+    )
+
+
 def test_the_keras_layout_holds_layers_only(planned: Planned) -> None:
     assert refusal(planned(**ONE), "w.weights.h5") == (
         "Keras's .weights.h5 holds layers only, and 'w' is a raw tensor; "

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import glorot_cli as glorot
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -78,7 +81,8 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "no-is-a-word": (
         DENSE + "use_bias: no}\n",
-        ":3:39: layers[0].use_bias: expected true or false, found 'no'",
+        ":3:39: layers[0].use_bias: expected true or false, found 'no'; "
+        "YAML 1.2 has true and false only",
     ),
     "layers-as-a-mapping": (
         "input_shape: [3]\nlayers: {Dense: 3}\n",
@@ -90,7 +94,36 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "no-type": (
         "input_shape: [3]\nlayers:\n  - units: 3\n",
-        ":3:5: layers[0]: a layer needs 'type', which is missing",
+        ":3:5: layers[0]: a layer needs 'type', which is missing, "
+        "as in {type: Dense, units: 4}",
+    ),
+    "type-as-a-key": (
+        "input_shape: [3]\nlayers:\n  - Dense: {units: 4}\n",
+        ":3:5: layers[0]: a layer needs 'type', which is missing, "
+        "as in {type: Dense, units: 4}",
+    ),
+    "class-name": (
+        "input_shape: [3]\nlayers:\n  - {class_name: Dense, config: {units: 4}}\n",
+        ":3:5: layers[0]: a layer needs 'type', which is missing, "
+        "as in {type: Dense, units: 4}",
+    ),
+    "type-of-torch": (
+        "input_shape: [3]\nlayers:\n  - {type: Linear, out_features: 4}\n",
+        ":3:12: layers[0].type: Linear is torch's: set dialect: torch, or use type: Dense",
+    ),
+    "type-of-torch-alone": (
+        "input_shape: [3]\nlayers:\n  - {type: Unflatten}\n",
+        ":3:12: layers[0].type: Unflatten is torch's: set dialect: torch",
+    ),
+    "type-of-keras": (
+        "dialect: torch\nlayers:\n  - {type: Conv2DTranspose}\n",
+        ":3:12: layers[0].type: Conv2DTranspose is Keras's: set dialect: keras, "
+        "or use type: ConvTranspose2d",
+    ),
+    "input-layer": (
+        "layers:\n  - {type: InputLayer, shape: [3]}\n",
+        ":2:12: layers[0].type: unknown layer type 'InputLayer'; "
+        "give its shape as the spec's input_shape",
     ),
     "type-a-number": (
         "input_shape: [3]\nlayers:\n  - type: 3\n",
@@ -115,7 +148,29 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "input-size-unknown": (
         "input_shape: [null]\nlayers:\n  - {type: Dense, units: 3}\n",
-        ":3:5: layers[0]: weights depend on the size of axis -1 of [null], which is null",
+        ":3:5: layers[0]: weights depend on the size of axis -1 of [null], which is null; "
+        "input_shape leaves the batch axis out",
+    ),
+    "input-shape-with-the-batch": (
+        "input_shape: [null, 28, 28, 1]\nlayers:\n"
+        "  - {type: Conv2D, filters: 4, kernel_size: 3}\n",
+        ":3:5: layers[0]: expected an input of 2 spatial axes and channels, "
+        "found shape [null, 28, 28, 1]; input_shape leaves the batch axis out",
+    ),
+    "steps-unknown": (
+        "input_shape: [null, 8]\nlayers:\n  - {type: Dense, units: 3}\n"
+        "  - {type: GaussianNoise, stddev: -1}\n",
+        ":4:35: layers[1].stddev: expected a stddev from 0 to 1, found -1.0",
+    ),
+    "no-space-after-a-colon": (
+        "input_shape:[10]\nlayers:\n  - {type: Dense, units: 3}\n",
+        ":2:7: not valid YAML: mapping values are not allowed in this context; "
+        "is a space missing after a colon above?",
+    ),
+    "no-space-after-a-number's-colon": (
+        "seed:3\ninput_shape: [10]\n",
+        ":2:12: not valid YAML: mapping values are not allowed in this context; "
+        "is a space missing after a colon above?",
     ),
     "no-units": (
         "input_shape: [3]\nlayers:\n  - {type: Flatten}\n  - {type: Dense}\n",
@@ -139,7 +194,40 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "initializer-without-a-name": (
         DENSE + "kernel_initializer: {value: 1}}\n",
-        ":3:49: layers[0].kernel_initializer: an initializer needs 'name', which is missing",
+        ":3:49: layers[0].kernel_initializer: an initializer needs 'name', which is missing, "
+        "as in {name: normal, std: 0.02}",
+    ),
+    "initializer-as-a-key": (
+        DENSE + "kernel_initializer: {normal: {std: 0.02}}}\n",
+        ":3:49: layers[0].kernel_initializer: an initializer needs 'name', which is missing, "
+        "as in {name: normal, std: 0.02}",
+    ),
+    "initializer-as-a-call": (
+        "initializers:\n  - \"*\": normal(0, 0.02)\ntensors: {w: {shape: [3]}}\n",
+        ":2:10: initializers[0].*: unknown initializer 'normal(0, 0.02)'; "
+        "write its arguments as in {name: normal, std: 0.02}; for the tensor 'w'",
+    ),
+    "initializer-as-a-call-within-braces": (
+        DENSE + "kernel_initializer: normal(0, 0.02)}\n",
+        ":3:49: layers[0].kernel_initializer: expected a mapping such as "
+        "{name: normal, std: 0.02}, found 'normal(0'",
+    ),
+    "initializer-by-halves": (
+        DENSE + "kernel_initializer: xavier}\n",
+        ":3:49: layers[0].kernel_initializer: unknown initializer 'xavier'; "
+        "did you mean 'xavier_uniform' or 'xavier_normal'?",
+    ),
+    "dtype-half": (
+        DENSE + "dtype: half}\n",
+        ":3:36: layers[0].dtype: unknown value 'half'; did you mean 'float16'?",
+    ),
+    "dtype-bf16": (
+        "dtype: bf16\nlayers: []\n",
+        ":1:8: dtype: unknown value 'bf16'; did you mean 'bfloat16'?",
+    ),
+    "dtype-of-a-tensor": (
+        "tensors: {w: {shape: [3], initializer: zeros, dtype: float}}\n",
+        ":1:54: tensors.w.dtype: unknown value 'float'; did you mean 'float32'?",
     ),
     "initializer-a-number": (
         DENSE + "kernel_initializer: 7}\n",
@@ -195,7 +283,16 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "unknown-padding": (
         CONV + "kernel_size: 2, padding: full}\n",
-        ":3:57: layers[0].padding: expected 'valid', 'same' or 'causal', found 'full'",
+        ":3:57: layers[0].padding: expected 'valid' or 'same', found 'full'",
+    ),
+    "unknown-padding-over-time": (
+        "input_shape: [8, 4]\nlayers:\n"
+        "  - {type: Conv1D, filters: 2, kernel_size: 2, padding: Same}\n",
+        ":3:57: layers[0].padding: expected 'valid', 'same' or 'causal', found 'Same'",
+    ),
+    "kernel-size-in-parentheses": (
+        CONV + "kernel_size: (3, 3)}\n",
+        ":3:45: layers[0].kernel_size: expected a list such as [8, 16], found '(3'",
     ),
     "three-margins": (
         "input_shape: [8, 8, 4]\nlayers:\n  - {type: ZeroPadding2D, padding: [1, 2, 3]}\n",
@@ -258,6 +355,23 @@ YAML: dict[str, tuple[str, str]] = {
     "shape-a-number": (
         "tensors:\n  w: {shape: 3, initializer: zeros}\n",
         ":2:14: tensors.w.shape: expected a list of sizes, found 3",
+    ),
+    "shape-in-parentheses": (
+        "tensors:\n  w:\n    shape: (8, 16)\n    initializer: zeros\n",
+        ":3:12: tensors.w.shape: expected a list such as [8, 16], found '(8, 16)'",
+    ),
+    "shape-in-parentheses-within-braces": (
+        "tensors:\n  w: {shape: (8, 16, 4), initializer: zeros}\n",
+        ":2:14: tensors.w.shape: expected a list such as [8, 16], found '(8'",
+    ),
+    "size-with-a-slash": (
+        "dims: {width: 8}\ntensors:\n  w: {shape: [width/2], initializer: zeros}\n",
+        ":3:15: tensors.w.shape[0]: expected an expression of numbers, dims, + - * // ( ), "
+        "found 'width/2'; // divides",
+    ),
+    "dims-out-of-order": (
+        "dims: {d: heads*8, heads: 4}\ntensors: {w: {shape: [d], initializer: zeros}}\n",
+        ":1:11: dims.d: 'heads' stands after 'd'; a dim may use only those before it",
     ),
     "too-many-axes": (
         f"tensors:\n  w: {{shape: {[1] * 33}, initializer: zeros}}\n",
@@ -448,3 +562,49 @@ def test_what_typer_refuses_is_one_line_too(arguments: list[str], start: str, ru
     assert (code, out) == (2, "")
     assert err.startswith(start)
     assert err.count("\n") == 1
+
+
+def test_a_mistake_in_an_override_is_not_in_the_file() -> None:
+    Path("two.yaml").write_text(TWO, "utf-8")
+    for overrides, message in (
+        ({"sed": 42}, "overrides: sed: unknown key for a spec; did you mean 'seed'?"),
+        ({"seed": -1}, "overrides: seed: expected an integer from 0 to 2**64 - 1, found -1"),
+    ):
+        with pytest.raises(glorot.SpecError) as caught:
+            glorot.load_spec("two.yaml", overrides)
+        assert str(caught.value) == message
+    spec = glorot.load_spec("two.yaml", {"layers": [{"type": "Dense"}]})
+    with pytest.raises(glorot.SpecError) as caught:
+        glorot.make_plan(spec)
+    assert str(caught.value) == "overrides: layers[0]: Dense needs 'units', which is missing"
+
+
+def test_a_tensor_that_a_plan_has_not() -> None:
+    Path("two.yaml").write_text(TWO, "utf-8")
+    plan = glorot.make_plan(glorot.load_spec("two.yaml"))
+    message = "no tensor is named 'dense/kernal'; did you mean 'dense/kernel'?"
+    for mistake in (lambda: plan["dense/kernal"], lambda: glorot.draw(plan, "dense/kernal")):
+        with pytest.raises(glorot.GlorotError) as caught:
+            mistake()
+        assert isinstance(caught.value, KeyError)
+        assert str(caught.value) == message
+
+
+def test_a_plan_is_made_of_a_spec() -> None:
+    with pytest.raises(TypeError) as caught:
+        glorot.make_plan("two.yaml")  # type: ignore[arg-type]
+    assert str(caught.value) == "expected a Spec, as load_spec returns, found 'two.yaml'"
+
+
+def test_integers_of_numpy_are_integers(tmp_path: Path) -> None:
+    """Take them in mappings, overrides and dims, and write them into the file as any others."""
+    spec = {
+        "seed": np.uint64(2**64 - 1),
+        "dims": {"d": np.int32(3)},
+        "input_shape": (np.int64(2),),
+        "layers": [{"type": "Dense", "units": "d"}],
+    }
+    plan = glorot.make_plan(glorot.load_spec(spec, {"fma": None}, {"d": np.int8(4)}))
+    assert (plan.seed, plan["dense/kernel"].shape) == (2**64 - 1, (2, 4))
+    glorot.write_weights(plan, tmp_path / "w.safetensors")
+    assert glorot.verify_weights(tmp_path / "w.safetensors").equal

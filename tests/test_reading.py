@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,16 @@ SPREAD = float(f"{VALUES.std(dtype='f8'):.3e}")
 
 # Any file
 
+TEXT = (
+    "expected a weight file, found text; "
+    "if it is a spec: glorot plan SPEC, or glorot verify FILE SPEC"
+)
+PICKLE = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
+
 
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "its length reads 0, in a file of 0 bytes"),
-        (b"123", "its length reads 3355185, in a file of 3 bytes"),
         (b"PK\x03\x04" + b"\0" * 60, "its length reads 67324752, in a file of 64 bytes"),
         (b"\xff" * 64, "its length reads 18446744073709551615, in a file of 64 bytes"),
     ],
@@ -59,6 +64,45 @@ def test_what_is_no_weight_file(content: bytes, found: str) -> None:
     assert refusal("x") == (
         f"x: expected a weight file, found neither HDF5 nor .npy nor a safetensors header ({found})"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "the file is empty"),
+        (b"123", TEXT),
+        ("seed: 1\nlayers: [{type: Dense, name: \u00e9}]\n".encode(), TEXT),
+        # The 512 bytes that are looked at end within a character.
+        (b"\xef\xbb\xbf" + "\u20ac".encode() * 500, TEXT),
+        (b"\x10\x09\0\0\0\0\0\0{" + b" " * 91,
+         "its header takes 2328 bytes, the file has 100; is it cut short?"),
+        (b"\x10\x09\0\0\0\0\0\0",
+         "its header takes 2328 bytes, the file has 8; is it cut short?"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", PICKLE),
+    ],
+)  # fmt: skip
+def test_what_is_something_else_or_cut_short(content: bytes, found: str) -> None:
+    Path("x").write_bytes(content)
+    assert refusal("x") == f"x: {found}"
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.hdf5", "x.weights.h5"])
+@pytest.mark.parametrize("content", [b"seed: 1\n", b"\0" * 64, b"\x89HDF"])
+def test_what_is_hdf5_by_its_name_only(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    assert refusal(name) == f"{name}: its name says HDF5, its first bytes do not"
+
+
+def test_an_empty_file_of_any_name() -> None:
+    Path("x.h5").touch()
+    assert refusal("x.h5") == "x.h5: the file is empty"
+
+
+def test_a_pickle_of_torch() -> None:
+    with zipfile.ZipFile("t.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02.")
+        archive.writestr("archive/data/0", bytes(8))
+    assert refusal("t.pt") == f"t.pt: {PICKLE}"
 
 
 def test_what_is_no_file() -> None:
@@ -134,12 +178,18 @@ def test_empty_tensors_may_stand_anywhere() -> None:
         ({"a": entry(0, 8)}, 4,
          "the header speaks of 77 bytes, the file has 73; is it cut short?"),
         ({"a": entry(0, 8)}, 9,
-         "the header speaks of 77 bytes, the file has 78; is it cut short?"),
+         "the header speaks of 77 bytes, the file has 78; 1 byte follows the last tensor"),
+        ({"a": entry(0, 8)}, 11,
+         "the header speaks of 77 bytes, the file has 80; 3 bytes follow the last tensor"),
         ({"a": entry(4, 8)}, 8, "tensor 'a': a gap or an overlap before it"),
         ({"a": entry(0, 8), "b": entry(4, 12)}, 12, "tensor 'b': a gap or an overlap before it"),
         ({"a": entry(0, 8), "b": entry(0, 8)}, 8, "tensor 'b': a gap or an overlap before it"),
         ({"a": entry(0, 8, shape=[3])}, 8,
-         "tensor 'a': expected a dtype, a shape, and offsets that fit"),
+         "tensor 'a': F32 [3] needs 12 bytes, its offsets hold 8"),
+        ({"a": entry(0, 320, shape=[10, 9])}, 320,
+         "tensor 'a': F32 [10, 9] needs 360 bytes, its offsets hold 320"),
+        ({"a": entry(0, 8, dtype="F4", shape=[17])}, 8,
+         "tensor 'a': F4 [17] needs 68 bits, its offsets hold 8"),
         ({"a": entry(8, 0)}, 8, "tensor 'a': expected a dtype, a shape, and offsets that fit"),
         ({"a": entry(0, 8, shape=[-2, -1])}, 8,
          "tensor 'a': expected a dtype, a shape, and offsets that fit"),
@@ -435,7 +485,7 @@ HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': %s}"
         ("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", 16,
          "expected numbers, found dtype complex64"),
         ("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}", 24,
-         "expected elements in C order, found Fortran order"),
+         "expected elements in C order, found Fortran order; save np.ascontiguousarray(a) instead"),
     ],
 )  # fmt: skip
 def test_an_npy_header_that_lies(header: str, size: int, message: str) -> None:

@@ -269,11 +269,16 @@ DIM_MISTAKES = [
     ("dims: {d: 1099511627777}\n" + T, f"1:11: dims.d: {SIZE} 1099511627777"),
     ("dims: {d: 4, e: d - 4}\n" + T, f"1:17: dims.e: {SIZE} 0 ('d - 4')"),
     ("dims: {e: 2*d, d: 4}\n" + T,
-     "1:11: dims.e: '2*d' uses the unknown name 'd'; there are no dims"),
+     "1:11: dims.e: 'd' stands after 'e'; a dim may use only those before it"),
     ("dims: {a: 1, e: 2*d, d: 4}\n" + T,
-     "1:17: dims.e: '2*d' uses the unknown name 'd'; known: a"),
+     "1:17: dims.e: 'd' stands after 'e'; a dim may use only those before it"),
+    ("dims: {d: heads*8, heads: 4}\n" + T,
+     "1:11: dims.d: 'heads' stands after 'd'; a dim may use only those before it"),
+    ("dims: {d: 2*d}\n" + T,
+     "1:11: dims.d: 'd' is made of itself; a dim may use only those before it"),
     ("dims: {d: 8 / 2}\n" + T,
-     "1:11: dims.d: expected an expression of numbers, dims, + - * // ( ), found '8 / 2'"),
+     "1:11: dims.d: expected an expression of numbers, dims, + - * // ( ), found '8 / 2'; "
+     "// divides"),
     ("dims: {2x: 4}\n" + T, f"1:8: dims.2x: {IDENTIFIER} '2x'"),
     ("dims: {d-model: 4}\n" + T, f"1:8: dims.d-model: {IDENTIFIER} 'd-model'"),
     ("dims: {sqrt: 4}\n" + T, f"1:8: dims.sqrt: {IDENTIFIER} 'sqrt'"),
@@ -457,7 +462,8 @@ TIE_MISTAKES = [
     (A + "  b: {tie: 3}\n", "3:12: tensors.b.tie: expected a string, found 3"),
     (A + "  b: {initializer: ones}\n", "3:6: tensors.b: a tensor needs 'shape', which is missing"),
     (A + "  b: {shape: [2], initializer: ones, skip: yes}\n",
-     "3:44: tensors.b.skip: expected true or false, found 'yes'"),
+     "3:44: tensors.b.skip: expected true or false, found 'yes'; "
+     "YAML 1.2 has true and false only"),
 ]  # fmt: skip
 
 

@@ -88,7 +88,8 @@ def test_some_rows_word_for_word() -> None:
         "kernel_initializer": "glorot_uniform",
         "bias_initializer": "zeros",
     }
-    assert "| `padding` | `valid` or `same` or `causal` | `valid` |" in keras["Conv2D"]
+    assert "| `padding` | `valid` or `same` or `causal` | `valid` |" in keras["Conv1D"]
+    assert "| `padding` | `valid` or `same` | `valid` |" in keras["Conv2D"]
     assert "| `filters` | size | required |" in keras["Conv2D"]
     assert "| `in_features` | size | required |" in torch["Linear"]
     assert "| `eps` | number | `1e-05` |" in torch["LayerNorm"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, NamedTuple, Protocol
+from importlib import import_module
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from glorot_cli.arguments import Dims, InitializerChoice, Seed, Table, bind, validated
 from glorot_cli.dtypes import DTypeName
-from glorot_cli.errors import KeyPath, SpecError, shown
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
 
@@ -111,6 +112,7 @@ class LayerEntry(Table):
         return self.model_extra or {}
 
 
+Entry = TypeVar("Entry", bound=LayerEntry)
 COMMON_KEYS = tuple(LayerEntry.model_fields)
 
 
@@ -136,13 +138,53 @@ class Here(NamedTuple):
     family: str | None = None
 
 
-def read_entry(place: Place) -> LayerEntry:
-    """Validate the keys that every layer takes.
+def read_entry(place: Place, table: type[Entry], owner: str, example: str) -> Entry:
+    """Validate the keys that every layer of a dialect takes; `example` is an entry of it.
 
     Raises:
         SpecError: at the key that does not fit.
     """
-    return validated(LayerEntry, place.item, place.names, place.path, "a layer")
+    if "type" not in place.item:
+        raise SpecError(f"{owner} needs 'type', which is missing, as in {example}", place.path)
+    return validated(table, place.item, place.names, place.path, owner)
+
+
+# What torch and Keras call otherwise.
+_TWINS = (
+    ("Linear", "Dense"),
+    ("GroupNorm", "GroupNormalization"),
+    ("LayerNorm", "LayerNormalization"),
+    ("RMSNorm", "RMSNormalization"),
+    ("MultiheadAttention", "MultiHeadAttention"),
+    *((f"Conv{rank}d", f"Conv{rank}D") for rank in (1, 2, 3)),
+    *((f"ConvTranspose{rank}d", f"Conv{rank}DTranspose") for rank in (1, 2, 3)),
+    *((f"MaxPool{rank}d", f"MaxPooling{rank}D") for rank in (1, 2, 3)),
+)
+
+
+def check_type(
+    kind: str, known: Collection[str], other: Literal["keras", "torch"], owner: str, path: KeyPath
+) -> None:
+    """Check that a dialect knows a type, or else say so of the other one.
+
+    Raises:
+        SpecError: if it does not.
+    """
+    if kind in known:
+        return
+    if kind in import_module(f"glorot_cli.dialects.{other}.table").LAYERS:
+        twins = dict(pair if other == "torch" else pair[::-1] for pair in _TWINS)
+        use = f", or use type: {twins[kind]}" if kind in twins else ""
+        title = "Keras" if other == "keras" else other
+        message = f"{kind} is {title}'s: set dialect: {other}{use}"
+    else:
+        hint = suggestion(kind, known)
+        if kind in ("Input", "InputLayer"):
+            hint = "give its shape as the spec's input_shape"
+        elif hint.startswith("known"):
+            hint = "if it has weights, write them under tensors, with their axes"
+        message = f"unknown {owner} type {shown(kind)}; {hint}"
+    raise SpecError(message, (*path, "type"))
 
 
 @dataclass(frozen=True, slots=True)

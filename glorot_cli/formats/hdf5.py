@@ -17,6 +17,7 @@ from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.base import Extent, Provenance, compact
 from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.plan.tensors import RAW
 
 # A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
 LARGEST_ATTRIBUTE = 64512
@@ -88,6 +89,12 @@ def _place(tensor: PlannedTensor) -> str:
         return tensor.group
     if _PLACE.fullmatch(tensor.name):
         return tensor.name
+    if tensor.kind != RAW:
+        # Keras's layers say where their variables are.
+        raise FormatError(
+            f".weights.h5 holds Keras's layers, and {shown(tensor.name)} is of the torch dialect; "
+            "write .h5 or .safetensors"
+        )
     raise FormatError(
         f"Keras's .weights.h5 holds layers only, and {shown(tensor.name)} is a raw tensor; "
         "write .h5 or .safetensors instead"

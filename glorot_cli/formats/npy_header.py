@@ -56,7 +56,10 @@ def read_header(file: IO[bytes], where: str) -> Header:
     if dtype.hasobject or dtype.kind not in "biuf":
         raise FormatError(f"{where}: expected numbers, found dtype {dtype}")
     if fortran_order and len(shape) > 1:
-        raise FormatError(f"{where}: expected elements in C order, found Fortran order")
+        raise FormatError(
+            f"{where}: expected elements in C order, found Fortran order; "
+            "save np.ascontiguousarray(a) instead"
+        )
     nbytes = check_shape(where, shape, dtype.itemsize)
     return Header(shape, dtype, nbytes, start)
 

@@ -11,6 +11,9 @@ from glorot_cli.formats import hdf5_walk, keras_archive, npy, npy_header, npz, s
 from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile
 
+# What torch wrote before its files were zip archives: a pickle of its magic number.
+TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF"
+
 
 def read_headers(path: str | os.PathLike[str]) -> StoredFile:
     """Read the headers of a weight file or of a folder of .npy.
@@ -31,7 +34,8 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
             problem = "it is not a regular file" if path.exists() else "there is no such file"
             raise FormatError(f"cannot read {path}: {problem}")
         with path.open("rb") as file:
-            magic = file.read(8)
+            head = file.read(9)
+        magic = head[:8]
         if magic == hdf5_walk.MAGIC:
             return hdf5_walk.read_headers(path)
         if magic[:6] == npy_header.MAGIC:
@@ -40,6 +44,10 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
             if npz.is_npz(path):
                 return npz.read_headers(path)
             return keras_archive.read_headers(path)
+        if magic == TORCH_MAGIC:
+            raise FormatError(f"{path}: {keras_archive.TORCH_PICKLE}")
+        if path.suffix in (".h5", ".hdf5") and head and head[8:] != b"{":
+            raise FormatError(f"{path}: its name says HDF5, its first bytes do not")
         return safetensors.read_headers(path)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -82,10 +83,8 @@ def read_headers(path: Path) -> StoredFile:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            raise FormatError(
-                f"{path}: expected a weight file, found neither HDF5 nor .npy nor a safetensors "
-                f"header (its length reads {length}, in a file of {size} bytes)"
-            )
+            file.seek(0)
+            raise FormatError(f"{path}: {_no_header(file.read(512), length, size)}")
         try:
             header = parse_json(file.read(length))
         except TooManyError as error:
@@ -105,19 +104,52 @@ def read_headers(path: Path) -> StoredFile:
     return StoredFile(path, "safetensors", metadata.get("glorot"), tensors)
 
 
+def _no_header(start: bytes, length: int, size: int) -> str:
+    """Say what a file is that holds no header of the length that its first bytes read."""
+    if not size:
+        return "the file is empty"
+    if _is_text(start):
+        return (
+            "expected a weight file, found text; "
+            "if it is a spec: glorot plan SPEC, or glorot verify FILE SPEC"
+        )
+    if size >= 8 and length <= LARGEST_HEADER and start[8:9] in (b"", b"{"):
+        return f"its header takes {8 + length} bytes, the file has {size}; is it cut short?"
+    return (
+        "expected a weight file, found neither HDF5 nor .npy nor a safetensors header "
+        f"(its length reads {length}, in a file of {size} bytes)"
+    )
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        # A character may be cut at the end.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return "".join(text.split()).isprintable()
+
+
 def _stored(name: str, entry: Any, path: Path, start: int) -> StoredTensor:
     try:
         code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, begin, end]
         if code not in _BITS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             raise ValueError
-        if math.prod(shape) * _BITS[code] != (end - begin) * 8:
+        if end < begin:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise FormatError(
             f"{path}: tensor {shown(name)}: expected a dtype, a shape, and offsets that fit"
         ) from None
     check_shape(f"{path}: tensor {shown(name)}", shape, 1)
+    bits = math.prod(shape) * _BITS[code]
+    if bits != (end - begin) * 8:
+        needed = f"{shown(bits)} bits" if bits % 8 else f"{shown(bits // 8)} bytes"
+        raise FormatError(
+            f"{path}: tensor {shown(name)}: {code} {shown(shape)} needs {needed}, "
+            f"its offsets hold {end - begin}"
+        )
     return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)
 
 
@@ -127,6 +159,11 @@ def _check_cover(path: Path, tensors: list[StoredTensor], start: int, size: int)
             raise FormatError(f"{path}: tensor {shown(tensor.name)}: a gap or an overlap before it")
         start += tensor.nbytes
     if start != size:
+        more = size - start
+        hint = "is it cut short?"
+        if more > 0:
+            hint = f"{more} bytes follow" if more > 1 else "1 byte follows"
+            hint += " the last tensor"
         raise FormatError(
-            f"{path}: the header speaks of {start} bytes, the file has {size}; is it cut short?"
+            f"{path}: the header speaks of {start} bytes, the file has {size}; {hint}"
         )

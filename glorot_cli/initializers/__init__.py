@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glorot_cli.arguments import InitializerChoice, bind, checked_seed
+from glorot_cli.arguments import EXAMPLE, InitializerChoice, bind, checked_seed
 from glorot_cli.distributions import Distribution, is_random
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
@@ -53,12 +53,17 @@ def find_initializer(name: str, path: KeyPath = ()) -> str:
     """
     snake = CLASS_NAMES.get(name, name)
     if snake not in INITIALIZERS:
-        hint = suggestion(name, INITIALIZERS, listed=0)
-        near = f" {hint}" if hint.startswith("did") else ""
-        raise SpecError(
-            f"unknown initializer {shown(name)};{near} known: {', '.join(INITIALIZERS)}", path
-        )
+        raise SpecError(f"unknown initializer {shown(name)}; {_hint(name)}", path)
     return snake
+
+
+def _hint(name: str) -> str:
+    pair = [f"{name.lower()}_{law}" for law in ("uniform", "normal")]
+    if all(each in INITIALIZERS for each in pair):
+        return f"did you mean {pair[0]!r} or {pair[1]!r}?"
+    if "(" in name:
+        return f"write its arguments as in {EXAMPLE}"
+    return suggestion(name, INITIALIZERS)
 
 
 def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
@@ -76,7 +81,7 @@ def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
         given = dict(choice.value)
         said = given.pop("name", None)
         if not isinstance(said, str):
-            raise SpecError("an initializer needs 'name', which is missing", path)
+            raise SpecError(f"an initializer needs 'name', which is missing, as in {EXAMPLE}", path)
         name = find_initializer(said, (*path, "name"))
     seed = checked_seed(given.pop("seed", None), names, (*path, "seed"))
     function = INITIALIZERS[name].function

@@ -32,7 +32,10 @@ def make_plan(spec: Spec) -> Plan:
 
     Raises:
         SpecError: with file, line and column of the first entry that makes no sense.
+        TypeError: if it is no Spec, but a path or a mapping.
     """
+    if not isinstance(spec, Spec):
+        raise TypeError(f"expected a Spec, as load_spec returns, found {shown(spec)}")
     rng, seed = spec.table.rng, spec.table.seed
     planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed)
     try:

@@ -12,8 +12,12 @@ from glorot_cli.distributions import (
     Distribution,
 )
 from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.errors import UnknownTensorError, shown, suggestion
 from glorot_cli.fans import Fans, Shape
 from glorot_cli.streams import DEFAULT
+
+# The kind of what no layer holds.
+RAW = "tensors"
 
 
 class PlannedTensor(NamedTuple):
@@ -39,7 +43,7 @@ class PlannedTensor(NamedTuple):
     exact: tuple[Fans, Distribution] | None = None
     decided_by: str = "its entry"
     steps: tuple[str, ...] = ()
-    kind: str = "tensors"
+    kind: str = RAW
     family: str = ""
     trainable: bool = True
     tied_to: str | None = None
@@ -79,11 +83,16 @@ class Plan:
     notices: tuple[str, ...]
 
     def __getitem__(self, name: str) -> PlannedTensor:
-        """Return the tensor of that name."""
+        """Return the tensor of that name.
+
+        Raises:
+            GlorotError: if there is none; it is a KeyError as well.
+        """
         for tensor in self.tensors:
             if tensor.name == name:
                 return tensor
-        raise KeyError(name)
+        hint = suggestion(str(name), [tensor.name for tensor in self.tensors], listed=3)
+        raise UnknownTensorError(f"no tensor is named {shown(name)}; {hint}")
 
     def of(self, names: Container[str]) -> Plan:
         """Return the plan of the tensors of some names."""

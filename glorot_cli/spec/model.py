@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
+from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, SupportsIndex
 
 from pydantic import Field
 
@@ -166,23 +168,38 @@ def _tensor(stamped: Stamped, names: Names) -> TensorEntry:
 def load_spec(
     spec: str | PathLike[str] | Mapping[str, Any],
     overrides: Mapping[str, Any] | None = None,
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, SupportsIndex] | None = None,
 ) -> Spec:
     """Read a spec from a path, from standard input (`-`) or from a mapping.
 
-    `overrides` replace top-level keys, `dims` sizes of that name.
+    `overrides` replace top-level keys, `dims` sizes of that name. Layers and tensors are taken as
+    they stand: `make_plan` checks them.
 
     Raises:
         SpecError: with file, line and column of the first mistake.
     """
     if isinstance(spec, Mapping):
-        source = Source("<spec>", dict(spec), None)
+        source = Source("<spec>", _plain(spec), None)
     else:
         source = parse(*_read(spec))
+    source = source._replace(overridden=frozenset(overrides or ()))
     try:
-        return _model(source, dict(overrides or {}), dims or {})
+        return _model(source, _plain(overrides or {}), _plain(dims or {}))
     except SpecError as error:
         raise source.located(error) from None
+
+
+def _plain(value: Any) -> Any:
+    """Copy mappings and lists, with NumPy's integers as Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = map(_plain, value)
+        return list(items) if isinstance(value, list) else tuple(items)
+    if hasattr(value, "__index__") and not isinstance(value, int):
+        with suppress(TypeError):
+            return index(value)
+    return value
 
 
 def _read(spec: str | PathLike[str]) -> tuple[str, str]:

@@ -34,17 +34,21 @@ class Marks:
 
 
 class Source(NamedTuple):
-    """Hold a spec's text as data, and the places to point to."""
+    """Hold a spec's text as data, and the places to point to; `overridden` keys have none."""
 
     name: str
     data: object
     marks: Marks | None
+    overridden: frozenset[str] = frozenset()
 
     def located(self, error: SpecError) -> SpecError:
         """Give an error its position, as near to its path as the text goes."""
         if error.where:
             return error
         error.where = self.name
+        if error.path and error.path[0] in self.overridden:
+            error.where = "overrides"
+            return error
         if self.marks is None:
             return error
         marks, position = self.marks, self.marks.start
@@ -111,11 +115,14 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, mark: Any) -> str:
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     if line.lstrip(" ").startswith("\t"):
         message += "; indent with spaces, not tabs"
+    elif mark and any(map(_NO_SPACE.match, lines[max(0, mark.line - 1) : mark.line + 1])):
+        message += "; is a space missing after a colon above?"
     elif _UNQUOTED.search(line):
         message += "; a name with {i} or * needs quotes"
     return printable(message)
 
 
+_NO_SPACE = re.compile(r"[ -]*[A-Za-z_]+:[^\s:/]")
 _UNQUOTED = re.compile(r"\{\w+\}|(?<![\w\"'])\*")
 
 

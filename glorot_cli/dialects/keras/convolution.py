@@ -42,7 +42,6 @@ def convolution(rank: int) -> Callable[..., Built]:
         bias_initializer: Init = "zeros",
     ) -> Built:
         """Convolve with a kernel (*kernel_size, in / groups, filters)."""
-        check_causal(padding, rank)
         space, channels = split_known(x, rank, data_format)
         if channels % groups:
             raise LayerError(f"{groups} groups do not divide {channels} input channels", "groups")
@@ -57,6 +56,8 @@ def convolution(rank: int) -> Callable[..., Built]:
             weights.append(Weight("bias", (filters,), None, bias_initializer))
         return Built(join(space, filters, data_format), weights)
 
+    if rank > 1:
+        Conv.__annotations__["padding"] = Padding  # causal padding is over time
     return Conv
 
 
@@ -186,9 +187,3 @@ def check_output_padding(
             f"expected less than the strides {shown(steps)}, found {shown(sizes)}", "output_padding"
         )
     return sizes
-
-
-def check_causal(padding: str, rank: int) -> None:
-    """Check that causal padding is asked of a convolution over time."""
-    if padding == "causal" and rank > 1:
-        raise LayerError("causal padding is for one spatial axis only", "padding")

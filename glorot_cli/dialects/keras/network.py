@@ -16,6 +16,7 @@ from glorot_cli.dialects.layer import (
     Place,
     Weight,
     bind_layer,
+    check_type,
     read_entry,
     within,
 )
@@ -88,8 +89,9 @@ class Dialect:
         self.names = Counters()
 
     def layer(self, place: Place) -> Layer:
-        entry = read_entry(place)
-        function = LAYERS[_known_type(entry.type, place.path)]
+        entry = read_entry(place, LayerEntry, "a layer", "{type: Dense, units: 4}")
+        check_type(entry.type, LAYERS, "torch", "layer", place.path)
+        function = LAYERS[entry.type]
         # Inner layers are constructed before the one that holds them, and take their names first.
         arguments = bind_layer(function, entry, place, self)
         if isinstance(arguments.get("cell"), list):
@@ -183,7 +185,14 @@ class Steps:
                 "the first layer needs an input shape: give the spec input_shape: [...]",
                 place.path,
             )
-        output, weights = layer.build(*shapes)
+        try:
+            output, weights = layer.build(*shapes)
+        except SpecError as error:
+            inputs = [node.output for node in nodes.values() if node.layer is None]
+            # Not for an argument that does not fit, nor for what stands deeper.
+            if error.path == place.path and not self.path and (None,) in [x[:1] for x in inputs]:
+                error.message += "; input_shape leaves the batch axis out"
+            raise
         nodes[label] = Node(layer.name, tuple(parents), output)
         if shared is None:
             built[layer.name] = layer, weights
@@ -293,15 +302,6 @@ def _walk(nodes: Mapping[str, Node], outputs: Sequence[str]) -> tuple[dict[str, 
             stack.append((name, True))
             stack += [(parent, False) for parent in reversed(nodes[name].parents)]
     return met, finished
-
-
-def _known_type(name: str, path: KeyPath) -> str:
-    if name not in LAYERS:
-        hint = suggestion(name, LAYERS)
-        if hint.startswith("known"):
-            hint = "if it has weights, write them under tensors, with their axes"
-        raise SpecError(f"unknown layer type {shown(name)}; {hint}", (*path, "type"))
-    return name
 
 
 def _checked_name(name: str, path: KeyPath) -> str:

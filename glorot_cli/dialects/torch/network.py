@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from glorot_cli.arguments import Dims, InitializerChoice, validated
+from glorot_cli.arguments import Dims, InitializerChoice
 from glorot_cli.dialects.layer import (
     Built,
     Flow,
@@ -17,6 +17,8 @@ from glorot_cli.dialects.layer import (
     Place,
     Weight,
     bind_layer,
+    check_type,
+    read_entry,
 )
 from glorot_cli.dialects.torch.table import LAYERS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
@@ -54,20 +56,15 @@ class Dialect:
     """Construct the modules of one spec."""
 
     def layer(self, place: Place) -> Layer:
-        entry = validated(ModuleEntry, place.item, place.names, place.path, "a module")
+        example = "{type: Linear, in_features: 3, out_features: 4}"
+        entry = read_entry(place, ModuleEntry, "a module", example)
         if entry.inputs is not None:
             raise SpecError(
                 "branches are for the Keras dialect; hold the parts in a Module",
                 (*place.path, "inputs"),
                 at_key=True,
             )
-        if entry.type not in LAYERS:
-            hint = suggestion(entry.type, LAYERS)
-            if hint.startswith("known"):
-                hint = "if it has weights, write them under tensors, with their axes"
-            raise SpecError(
-                f"unknown module type {shown(entry.type)}; {hint}", (*place.path, "type")
-            )
+        check_type(entry.type, LAYERS, "keras", "module", place.path)
         function = LAYERS[entry.type]
         arguments = bind_layer(function, entry, place, self, KEYS)
         name = _checked_name(entry, place.path)
