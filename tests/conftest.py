@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,12 @@ from glorot_cli.cli import main
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _no_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the disk out of the tests' time: within this process nothing waits for it."""
+    monkeypatch.setattr(os, "fsync", os.fstat)
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_a_fault_of_a_path_is_one_line(name: str, run: Run, here: Path) -> None:
 def as_nobody(folder: Path) -> Iterator[None]:
     """Let a folder be read only, and be a user whom that stops: root it does not."""
     is_root = os.geteuid() == 0
-    parents = list(folder.parents)[:3] if is_root else []
+    parents = [path for path in folder.parents if is_root and not path.stat().st_mode & 1]
     modes = {path: path.stat().st_mode for path in (folder, *parents)}
     folder.chmod(0o555)
     for parent in parents:
