@@ -23,6 +23,7 @@ from glorot_cli.dtypes import (
 )
 from glorot_cli.formats import FORMATS
 from glorot_cli.streams import aes_ctr
+from glorot_cli.streams.float8 import round_float8
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Run = Callable[..., tuple[int, str, str]]
@@ -480,3 +481,16 @@ def test_float8_is_noticed_by_the_command_line(run: Run, tmp_path: Path) -> None
         "note: w: 3.9% of the elements round to 0 in float8_e4m3fn; "
         "scale the weights up, or choose another dtype\n",
     )
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_the_table_rounds_to_float8_as_the_cast_does(dtype: str) -> None:
+    """Try every float32 whose last bits are all 0, all 1, or 1 in the last place only."""
+    upper = np.arange(1 << 20, dtype=np.uint32) << np.uint32(12)
+    for last in (0, 1, 0x7FF, 0x800, 0xFFF):
+        values = (upper | np.uint32(last)).view(np.float32)
+        rounded = np.empty(values.size, numpy_dtype(dtype))
+        round_float8(values, dtype, rounded)
+        with np.errstate(all="ignore"):
+            cast = values.astype(NUMPY[dtype])
+        assert rounded.tobytes() == cast.tobytes()

@@ -33,14 +33,18 @@ from glorot_cli.distributions import (
 from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
 from glorot_cli.streams import fixed, quantile, whole
+from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Array
 from glorot_cli.streams.request import Draw as Draw
+from glorot_cli.streams.scratch import scratch
 
 NAME = "aes-ctr"
 VERSION = 1
 
 BLOCK_BYTES = 1 << 21
 _ZEROS = bytes(BLOCK_BYTES)
+# So many float32 stay in cache until they are rounded.
+_CHUNK = 1 << 18
 
 
 def key_of(seed: int, name: str) -> bytes:
@@ -94,7 +98,7 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
     low, high = bounds(distribution, dtype)
     if dtype in ("float32", "float64") and isinstance(distribution, Normal):
         return exact
-    return _rounded(exact, low, high)
+    return _rounded(exact, low, high, dtype)
 
 
 # A large plan asks for few laws, many times.
@@ -201,21 +205,23 @@ def _quantiles(law: Normal | TruncatedNormal) -> Callable[[Array], Array]:
     return lambda words: quantile.quantiles_between(words, low, high)
 
 
-def _rounded(draw_float32: Draw, low: float, high: float) -> Draw:
+def _rounded(draw_float32: Draw, low: float, high: float, dtype: str) -> Draw:
     """Clip to values that the tensor's dtype holds, which rounding then keeps, and round."""
-    scratch = threading.local()
 
     def draw(first: int, out: Array) -> None:
         if out.itemsize >= 4:
             draw_float32(first, out)
             np.clip(out, low, high, out=out)
             return
-        if getattr(scratch, "array", np.empty(0)).size < out.size:
-            scratch.array = np.empty(out.size, np.float32)
-        values = scratch.array[: out.size]
-        draw_float32(first, values)
-        np.clip(values, low, high, out=values)
-        np.copyto(out, values, casting="unsafe")
+        for start in range(0, out.size, _CHUNK):
+            part = out[start : start + _CHUNK]
+            values = scratch(2, part.size, np.float32)
+            draw_float32(first + start, values)
+            np.clip(values, low, high, out=values)
+            if out.itemsize == 1:
+                round_float8(values, dtype, part)
+            else:
+                np.copyto(part, values, casting="unsafe")
 
     return draw
 
