@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST_MEMORY = 150_000_000
+# An installed package has its bytecode; a checkout gets it from the run that warms up.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Allocate, write and rename as `glorot init` does; argv: the file, its bytes, flushed or cached.
 PLAIN_WRITE = """

@@ -38,6 +38,7 @@ EXCEPTIONS = {
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e"): "sets up a checkout",
     ("CONTRIBUTING.md", ".venv/bin/ruff check"): "these are the checks, the tests among them",
     ("CONTRIBUTING.md", "--- a/"): "a change to the code, shown as an example",
+    ("speed.md", "pip install '.[interop]'"): "benchmarks take up to an hour, and 22 GB of disk",
     ("framework-bits.md", "python tests/golden/make_golden.py --fresh 500"): (
         "takes all frameworks and many minutes; tests/interop/test_bits.py runs it with fewer cases"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -28,21 +28,14 @@ class _Commands(typer.core.TyperGroup):
             raise _StoppedError from error
 
 
-app = typer.Typer(
-    name="glorot",
-    cls=_Commands,
-    help="Turn a layer-shape spec into initialised neural-network weight files.",
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; every mistake becomes one line."""
     try:
         try:
-            code = app(list(arguments), standalone_mode=False)
+            # Typer works out the options of all commands that it has: one need not wait for nine.
+            asked = [each for each in COMMANDS if [each.__name__] == list(arguments[:1])]
+            chosen = program(asked) if asked else app
+            code = chosen(list(arguments), standalone_mode=False)
             sys.stdout.flush()
             return int(code or Exit.DONE)
         except _StoppedError as stopped:
@@ -77,7 +70,6 @@ def _fail(message: str, code: Exit = Exit.MISTAKE) -> int:
     return code
 
 
-@app.callback(invoke_without_command=True)
 def root(
     ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -94,7 +86,7 @@ def root(
 
 
 # In the order in which --help lists them.
-COMMANDS = (
+COMMANDS: tuple[Callable[..., None], ...] = (
     init.init,
     plans.plan,
     plans.explain,
@@ -106,5 +98,22 @@ COMMANDS = (
     checks.diff,
     pictures.plot,
 )
-for command in COMMANDS:
-    app.command()(command)
+
+
+def program(commands: Iterable[Callable[..., None]]) -> typer.Typer:
+    """Return the program with some of its commands."""
+    made = typer.Typer(
+        name="glorot",
+        cls=_Commands,
+        help="Turn a layer-shape spec into initialised neural-network weight files.",
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    made.callback(invoke_without_command=True)(root)
+    for command in commands:
+        made.command()(command)
+    return made
+
+
+app = program(COMMANDS)
