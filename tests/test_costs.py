@@ -86,7 +86,7 @@ def test_calls_for_each_further_small_tensor_that_is_verified(tmp_path: Path) ->
     ("initializer", "dtype", "most"),
     [
         ("glorot_uniform", "float32", 115),
-        ("he_normal", "bfloat16", 310),
+        ("he_normal", "bfloat16", 375),
         ("zeros", "float16", 58),
     ],
 )

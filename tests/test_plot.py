@@ -126,7 +126,7 @@ def test_densities_and_limits_are_the_laws(planned: Planned) -> None:
     assert Portrait("n", "", np.zeros(1), None).density(np.zeros(3)).tolist() == [0.0] * 3
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 60, 200])
+@pytest.mark.parametrize("count", [1, 2, 7, 120])
 def test_any_number_of_tensors_is_drawn(count: int) -> None:
     values = np.sort(RNG.normal(size=400))
     names = [f"encoder.layers.{i}.attention.self.query.weight" for i in range(count)]

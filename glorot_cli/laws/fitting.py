@@ -69,8 +69,10 @@ def fits(sketch: Sketch, fans: Fans | None, dtype: str) -> list[Fit]:
         if m.count * (PRECISIONS[dtype].fraction + 1) >= 60 or m.minimum == 0.0:
             return found
     if fans is not None:
+        # Of a square kernel many laws are the same.
+        chances_of = functools.cache(lambda law: quality(law, sketch, dtype))
         for name, law in named_laws(fans):
-            chance = quality(law, sketch, dtype)
+            chance = chances_of(law)
             if chance >= LEAST:
                 found.append(Fit(name, significant(chance, 3), {}))
     return [*found, *_free(sketch, dtype)]

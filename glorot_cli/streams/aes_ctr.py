@@ -44,7 +44,7 @@ VERSION = 1
 BLOCK_BYTES = 1 << 21
 _ZEROS = bytes(BLOCK_BYTES)
 # So many float32 stay in cache until they are rounded.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 
 
 def key_of(seed: int, name: str) -> bytes:
