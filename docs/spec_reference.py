@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from glorot_cli import arguments
-from glorot_cli.arguments import Table
 from glorot_cli.dialects import Dialect, layer
 from glorot_cli.dialects.keras import core, network
 from glorot_cli.dialects.keras.table import LAYERS as KERAS
@@ -25,6 +24,7 @@ from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.fans import FanRule
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.initializers.gain import Gain, Nonlinearity
+from glorot_cli.signatures import Table
 from glorot_cli.spec.model import Rng, SpecTable, TensorEntry
 
 GUIDE = Path(__file__).with_name("spec.md")

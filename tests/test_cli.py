@@ -24,7 +24,7 @@ import yaml
 import glorot_cli as glorot
 from glorot_cli import __main__
 from glorot_cli.cli import Exit, main
-from glorot_cli.report import tables as report
+from glorot_cli.report import terminal as report
 from glorot_cli.spec.schema import spec_schema
 
 Run = Callable[..., tuple[int, str, str]]

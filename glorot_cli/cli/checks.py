@@ -99,12 +99,12 @@ def verify(
     from glorot_cli.checks.evidence import judge_weights
     from glorot_cli.checks.verify import verify_weights
     from glorot_cli.report import documents, verdicts
-    from glorot_cli.report import tables as report
+    from glorot_cli.report.terminal import progress_bar
 
     if spec is None and (seed is not None or rng or dtype is not None or set_):
         raise GlorotError("--seed, --rng, --dtype and --set change a spec, and none is given")
     plan = None if spec is None else planned(spec, seed, dtype, set_, rng)
-    with report.progress_bar(_size(file), not quiet) as progress:
+    with progress_bar(_size(file), not quiet) as progress:
         found = (
             judge_weights(file, plan, false_alarm=false_alarm, workers=workers, progress=progress)
             if statistics
@@ -142,10 +142,10 @@ def diff(
     from glorot_cli.checks.diff import diff_weights
     from glorot_cli.checks.renames import parse_rename
     from glorot_cli.report import documents, verdicts
-    from glorot_cli.report import tables as report
+    from glorot_cli.report.terminal import progress_bar
 
     rules = [parse_rename(text) for text in renames or ()]
-    with report.progress_bar(_size(file), not quiet) as progress:
+    with progress_bar(_size(file), not quiet) as progress:
         found = diff_weights(
             file, other, tolerance=tolerance, renames=rules, workers=workers, progress=progress
         )

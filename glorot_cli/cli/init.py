@@ -102,6 +102,7 @@ def init(
     from glorot_cli.formats import choose_format
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
+    from glorot_cli.report.terminal import progress_bar
     from glorot_cli.writing.weights import write_weights
 
     if output in ("", "-"):
@@ -116,7 +117,7 @@ def init(
     kept = None if base is None else _checkpoint(base, only, resize)
     for notice in plan.notices + (() if kept is None else kept.notices(plan)):
         note(notice, quiet)
-    with report.progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
+    with progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
         settings: dict[str, Any] = {
             "max_shard_size": max_shard_size,
             "config": config,

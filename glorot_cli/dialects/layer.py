@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
-from glorot_cli.arguments import Dims, InitializerChoice, Seed, Table, bind, validated
+from glorot_cli.arguments import Dims, InitializerChoice, Seed
 from glorot_cli.dtypes import DTypeName
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
+from glorot_cli.signatures import Table, bind, validated
 
 # For weights whose initialiser no argument names.
 DEFAULT_ONES = InitializerChoice("ones", (), given=False)

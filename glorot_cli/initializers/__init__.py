@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glorot_cli.arguments import EXAMPLE, InitializerChoice, bind, checked_seed
+from glorot_cli.arguments import InitializerChoice, checked_seed
 from glorot_cli.distributions import Distribution, is_random
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.initializers.gain import GAINS, calculate_gain
 from glorot_cli.initializers.kernel import Kernel
 from glorot_cli.initializers.table import CLASS_NAMES, INITIALIZERS
+from glorot_cli.signatures import EXAMPLE, bind
 
 __all__ = [
     "CLASS_NAMES",

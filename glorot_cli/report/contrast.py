@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from glorot_cli.gains.comparison import Column, Comparison, scale_of
-from glorot_cli.report.tables import note_left_out, number, print_table, shape_text
+from glorot_cli.report.tables import number, shape_text
+from glorot_cli.report.terminal import note_left_out, print_table
 
 Document = dict[str, Any]
 

@@ -11,7 +11,8 @@ from glorot_cli.checks.diff import Diff, DiffedTensor
 from glorot_cli.checks.evidence import Evidence, JudgedTensor
 from glorot_cli.checks.verify import Verification, VerifiedTensor
 from glorot_cli.errors import printable
-from glorot_cli.report.tables import print_table, shape_text
+from glorot_cli.report.tables import shape_text
+from glorot_cli.report.terminal import print_table
 
 Document = dict[str, Any]
 

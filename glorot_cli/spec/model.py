@@ -15,22 +15,14 @@ from typing import Any, Literal, NamedTuple, SupportsIndex
 
 from pydantic import Field
 
-from glorot_cli.arguments import (
-    Dims,
-    Init,
-    InitializerChoice,
-    Seed,
-    ShapeOf,
-    Size,
-    Table,
-    validated,
-)
+from glorot_cli.arguments import Dims, Init, InitializerChoice, Seed, ShapeOf, Size
 from glorot_cli.dialects import Dialect
 from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
+from glorot_cli.signatures import Table, validated
 from glorot_cli.spec.canonical import canonical
 from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from glorot_cli.arguments import SEED_SCHEMA, signature_table
+from glorot_cli.arguments import SEED_SCHEMA
 from glorot_cli.dialects.keras import table as keras
 from glorot_cli.dialects.keras.network import SharedEntry
 from glorot_cli.dialects.layer import Built, LayerEntry
 from glorot_cli.dialects.torch import table as torch
 from glorot_cli.dialects.torch.network import ModuleEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
+from glorot_cli.signatures import signature_table
 from glorot_cli.spec.model import SpecTable, TensorEntry
 
 Schema = dict[str, Any]

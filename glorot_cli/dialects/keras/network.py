@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from glorot_cli.arguments import Dims, Table, validated
+from glorot_cli.arguments import Dims
 from glorot_cli.dialects.keras.names import Counters, snake_case
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import (
@@ -22,6 +22,7 @@ from glorot_cli.dialects.layer import (
 )
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
+from glorot_cli.signatures import Table, validated
 
 # Keras gives these no dtype; here they hand theirs on to the layers within.
 MODELS = ("Functional", "Sequential")
