@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -53,12 +52,14 @@ def write_on_cluster(
     target = Path(path).absolute()
     with _hushed():
         if address == "local":
-            with at_a_stop(lambda: _end_workers(target)):
+            started: list[Any] = []
+            with at_a_stop(lambda: _end_workers(started, target)):
                 try:
                     with (
                         _local_cluster(LocalCluster) as cluster,
                         Client(cluster) as client,
                     ):
+                        started.append(cluster)
                         return write_with_client(
                             client,
                             plan,
@@ -105,11 +106,31 @@ def _local_cluster(make: Callable[..., Any]) -> Any:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _end_workers(target: Path) -> None:
-    for child in multiprocessing.active_children():
-        child.kill()
-        child.join()
+def _end_workers(clusters: list[Any], target: Path) -> None:
+    """End the workers of this process, also those that are only being started."""
+    import psutil
+    from distributed import Status
+
+    for cluster in clusters:
+        for nanny in cluster.workers.values():
+            nanny.status = Status.closing  # or it would start its worker again
+    # A worker whose start is cut short prints a traceback, so that none may outlive this loop.
+    while workers := [each for each in psutil.Process().children() if _is_worker(each)]:
+        for each in workers:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        psutil.wait_procs(workers, timeout=1)
     _sweep(target)
+
+
+def _is_worker(process: Any) -> bool:
+    """Tell a worker from what keeps count of semaphores, which ends after them."""
+    import psutil
+
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def _sweep(target: Path) -> None:

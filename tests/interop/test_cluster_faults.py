@@ -143,3 +143,31 @@ def test_a_signal_ends_the_cluster_too(
             return
         time.sleep(0.05)
     pytest.fail("a process is left")
+
+
+def test_no_worker_is_started_again_at_a_stop(tmp_path: Path) -> None:
+    # Such a worker's start would be cut short, and its traceback follow the line.
+    program = """
+import sys, time
+import psutil
+from distributed import LocalCluster
+from glorot_cli.writing.cluster import _end_workers, _is_worker, _local_cluster, Path
+if __name__ == "__main__":
+    cluster = _local_cluster(LocalCluster)
+    def workers():
+        return sum(map(_is_worker, psutil.Process().children()))
+    before = workers()
+    _end_workers([cluster], Path("x"))
+    seen = []
+    for _ in range(100):
+        seen.append(workers())
+        time.sleep(0.02)
+    print(before > 0, max(seen), flush=True)
+    import os
+    os._exit(0)
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("True 0\n", "")
