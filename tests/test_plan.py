@@ -295,9 +295,19 @@ def test_the_seed_is_drawn_only_where_something_random_needs_it() -> None:
                                               "initializer": "glorot_uniform"}}},
             [],
         ),
+        (
+            {"tensors": {
+                "w.{i}": {"shape": [3, 4], "axes": "IJ", "initializer": "glorot_uniform",
+                          "repeat": {"i": 2}},
+                "u": {"shape": [3, 4], "axes": "OJ", "initializer": "he_normal"},
+                "v": {"shape": [4], "axes": "I", "initializer": "glorot_uniform"},
+                "n": {"shape": [3, 4], "axes": "IJ", "initializer": "ones"}}},
+            ["w.0 (and 1 more): axes IJ has no output axis O: it counts one output",
+             "u: axes OJ has no input axis I: it counts one input"],
+        ),
     ],
 )  # fmt: skip
-def test_a_limit_far_from_the_exact_one_is_said(
+def test_fans_that_may_surprise_are_said(
     spec: dict[str, Any], notices: list[str], planned: Planned
 ) -> None:
     assert list(planned(**spec).notices) == notices

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -28,6 +28,11 @@ from glorot_cli.cli.options import (
 from glorot_cli.cli.specs import planned
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FAN_RULES, FanRule
+
+if TYPE_CHECKING:
+    from glorot_cli.checks.diff import Diff
+    from glorot_cli.checks.evidence import Evidence
+    from glorot_cli.checks.verify import Verification
 
 
 def inspect(
@@ -98,7 +103,6 @@ def verify(
     """Redraw a weight file and compare every bit; exit with 1 if it is not as drawn."""
     from glorot_cli.checks.evidence import judge_weights
     from glorot_cli.checks.verify import verify_weights
-    from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 
     if spec is None and (seed is not None or rng or dtype is not None or set_):
@@ -110,12 +114,7 @@ def verify(
             if statistics
             else verify_weights(file, plan, workers=workers, progress=progress)
         )
-    if json:
-        documents.print_json(verdicts.document(found))
-    elif not quiet:
-        verdicts.print_verdict(found, show_all)
-    if not found.equal:
-        raise typer.Exit(Exit.DIFFERENT)
+    _conclude(found, json=json, quiet=quiet, show_all=show_all)
 
 
 def diff(
@@ -141,7 +140,6 @@ def diff(
     """Compare two weight files; exit with 1 if they differ."""
     from glorot_cli.checks.diff import diff_weights
     from glorot_cli.checks.renames import parse_rename
-    from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 
     rules = [parse_rename(text) for text in renames or ()]
@@ -149,6 +147,15 @@ def diff(
         found = diff_weights(
             file, other, tolerance=tolerance, renames=rules, workers=workers, progress=progress
         )
+    _conclude(found, json=json, quiet=quiet, show_all=show_all)
+
+
+def _conclude(
+    found: Verification | Evidence | Diff, *, json: bool, quiet: bool, show_all: bool
+) -> None:
+    """Say what was found, and exit with 1 if it is not as it should be."""
+    from glorot_cli.report import documents, verdicts
+
     if json:
         documents.print_json(verdicts.document(found))
     elif not quiet:

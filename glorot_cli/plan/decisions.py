@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -67,12 +68,23 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
         raise SpecError(
             f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
         ) from None
+    if decided.uses_fans and "layer" not in draft.rest:
+        decided.steps.extend(_missing_roles(kernel))
     law = decided.distribution
     _check_values(law, draft)
     if draft.patch is not None:
         assert not isinstance(law, Patched)
         law = Patched(law, *draft.patch)
     return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided))
+
+
+def _missing_roles(kernel: Kernel) -> Iterator[str]:
+    """Note the roles that axes written by hand may have forgotten."""
+    if kernel.rule != "exact" or kernel.axes is None or len(kernel.shape) < 2:
+        return
+    for role, word in (("I", "input"), ("O", "output")):
+        if role not in kernel.axes:
+            yield f"note: axes {kernel.axes} has no {word} axis {role}: it counts one {word}"
 
 
 def _check_values(law: Distribution, draft: Draft) -> None:
