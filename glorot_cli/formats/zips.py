@@ -12,8 +12,7 @@ from glorot_cli.errors import FormatError
 
 # What zipfile raises at damaged files, but for the system's errors.
 DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError,
-    ValueError, OverflowError,
+    zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError, OverflowError
 )  # fmt: skip
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LARGEST_DIRECTORY = 32 << 20
