@@ -16,8 +16,8 @@ ROOT = Path(glorot_cli.__file__).parent
 
 # Each may import what stands above it, and nothing below.
 ORDER = [
-    "errors", "expressions", "fans", "dtypes", "distributions", "arguments", "signatures",
-    "repeats",
+    "errors", "elementary", "expressions", "fans", "dtypes", "distributions", "arguments",
+    "signatures", "repeats",
     "initializers", "streams", "dialects", "spec", "plan", "moments", "formats", "drawing",
     "writing", "laws", "checks", "gains", "pictures", "derive", "report", "cli", "__main__",
 ]  # fmt: skip
