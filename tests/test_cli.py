@@ -164,7 +164,7 @@ DRAWS = READS_SPECS | {"numpy", "cryptography"}
         (("schema",), READS_SPECS),
         (("plan", str(MLP)), READS_SPECS),
         (("plan", str(MLP), "--json"), READS_SPECS),
-        (("init", str(MLP), "-o", "w.safetensors", "--seed", "1"), DRAWS),
+        (("init", str(MLP), "-o", "w.safetensors", "--seed", "1"), DRAWS | {"safetensors"}),
         (("init", str(MLP), "-o", "w.h5", "--seed", "1"), DRAWS | {"h5py"}),
         (("init", str(MLP), "-o", "w/", "--seed", "1", "--dtype", "float16"), DRAWS),
     ],

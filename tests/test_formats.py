@@ -676,3 +676,15 @@ def test_a_name_too_long_for_a_file_is_refused(planned: Planned, folder: Path) -
     message = f"cannot name a file after the tensor {quoted}: File name too long"
     assert refusal(plan, "w/") == message
     assert listing(folder) == []
+
+
+def test_a_file_that_the_library_refuses_does_not_take_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, planned: Callable[..., glorot.Plan]
+) -> None:
+    # A gap before the second tensor, which only a fault of ours could write.
+    plan = planned(tensors={n: {"shape": [2], "initializer": "zeros"} for n in "ab"})
+    monkeypatch.setattr(glorot.plan.PlannedTensor, "nbytes", property(lambda tensor: 12))
+    monkeypatch.setattr("glorot_cli.writing.weights.fill", lambda *_, **__: [])
+    with pytest.raises(glorot.GlorotError, match="invalid shape, data type, or offset for tensor"):
+        glorot.write_weights(plan, tmp_path / "w.safetensors")
+    assert not list(tmp_path.glob("*safetensors*"))

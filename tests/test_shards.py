@@ -412,7 +412,7 @@ def test_a_shard_that_is_cut_short(plan: glorot.Plan) -> None:
     size = path.stat().st_size
     os.truncate(path, size - 1)
     assert unreadable("out") == (
-        f"{path}: the header speaks of {size} bytes, the file has {size - 1}; is it cut short?"
+        f"{path}: its header needs {size} bytes, the file has {size - 1}; is it cut short?"
     )
 
 

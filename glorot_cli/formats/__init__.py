@@ -35,7 +35,11 @@ _KERAS_DTYPES = ("float64", "float32", "float16", "bfloat16", *INTEGERS)
 
 FORMATS: dict[str, Format] = {
     "safetensors": Format(
-        "safetensors", ".safetensors", safetensors.lay_out, dtypes=tuple(ITEM_SIZES)
+        "safetensors",
+        ".safetensors",
+        safetensors.lay_out,
+        safetensors.finish,
+        dtypes=tuple(ITEM_SIZES),
     ),
     "keras": Format(
         "keras",

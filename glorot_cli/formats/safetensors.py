@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from glorot_cli.errors import FormatError, shown
+from glorot_cli.errors import FormatError, printable, shown
 from glorot_cli.formats.base import Extent, Provenance, compact
 from glorot_cli.formats.stored import StoredFile, StoredTensor, check_shape
-from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
+from glorot_cli.formats.texts import MOST_TENSORS, DuplicateError, TooManyError, parse_json
 from glorot_cli.plan import Plan
 
 LARGEST_HEADER = 100_000_000
@@ -74,7 +74,7 @@ def lay_out_tensors(
 
 
 def read_headers(path: Path) -> StoredFile:
-    """Read names, shapes, dtypes and offsets.
+    """Read names, shapes, dtypes and offsets of what the safetensors library accepts.
 
     Raises:
         FormatError: if the header breaks the format's rules.
@@ -86,7 +86,9 @@ def read_headers(path: Path) -> StoredFile:
             file.seek(0)
             raise FormatError(f"{path}: {_no_header(file.read(512), length, size)}")
         try:
-            header = parse_json(file.read(length))
+            header = parse_json(file.read(length), unique=True)
+        except DuplicateError as error:
+            raise FormatError(f"{path}: {error}") from None
         except TooManyError as error:
             raise FormatError(f"{path}: a header of {length} bytes: {error}") from None
         except ValueError:
@@ -94,14 +96,32 @@ def read_headers(path: Path) -> StoredFile:
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise FormatError(f"{path}: expected a JSON object of at most {MOST_TENSORS} tensors")
     metadata = header.pop("__metadata__", None) or {}
-    if not isinstance(metadata, dict):
-        raise FormatError(f"{path}: expected __metadata__ to be an object")
-    tensors = sorted(
-        (_stored(name, entry, path, 8 + length) for name, entry in header.items()),
-        key=lambda tensor: (tensor.offset, tensor.nbytes),
-    )
-    _check_cover(path, tensors, 8 + length, size)
+    start = 8 + length
+    check(path, lambda: _hint(header, start, size))
+    tensors = [_stored(name, entry, path, start) for name, entry in header.items()]
+    tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
     return StoredFile(path, "safetensors", metadata.get("glorot"), tensors)
+
+
+def check(path: Path, hint: Callable[[], str] = str) -> None:
+    """Have the safetensors library open a file, which validates its header.
+
+    Raises:
+        FormatError: with the hint, or else with the library's reason, if it refuses.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise FormatError(f"{path}: {hint() or printable(reason)}") from None
+
+
+def finish(path: Path, configuration: bytes | None) -> None:
+    """Have the library open what was written, before the file takes its name."""
+    check(path)
 
 
 def _no_header(start: bytes, length: int, size: int) -> str:
@@ -130,40 +150,40 @@ def _is_text(start: bytes) -> bool:
     return "".join(text.split()).isprintable()
 
 
-def _stored(name: str, entry: Any, path: Path, start: int) -> StoredTensor:
-    try:
-        code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        numbers = [*shape, begin, end]
-        if code not in _BITS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
-            raise ValueError
-        if end < begin:
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
-        raise FormatError(
-            f"{path}: tensor {shown(name)}: expected a dtype, a shape, and offsets that fit"
-        ) from None
+def _stored(name: str, entry: dict[str, Any], path: Path, start: int) -> StoredTensor:
+    code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     check_shape(f"{path}: tensor {shown(name)}", shape, 1)
-    bits = math.prod(shape) * _BITS[code]
-    if bits != (end - begin) * 8:
-        needed = f"{shown(bits)} bits" if bits % 8 else f"{shown(bits // 8)} bytes"
-        raise FormatError(
-            f"{path}: tensor {shown(name)}: {code} {shown(shape)} needs {needed}, "
-            f"its offsets hold {end - begin}"
-        )
     return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)
 
 
-def _check_cover(path: Path, tensors: list[StoredTensor], start: int, size: int) -> None:
-    for tensor in tensors:
-        if tensor.offset != start:
-            raise FormatError(f"{path}: tensor {shown(tensor.name)}: a gap or an overlap before it")
-        start += tensor.nbytes
-    if start != size:
-        more = size - start
-        hint = "is it cut short?"
-        if more > 0:
-            hint = f"{more} bytes follow" if more > 1 else "1 byte follows"
-            hint += " the last tensor"
-        raise FormatError(
-            f"{path}: the header speaks of {start} bytes, the file has {size}; {hint}"
-        )
+def _hint(header: dict[str, Any], start: int, size: int) -> str:
+    """Explain the common reasons for which the library refuses a header."""
+    ends: list[tuple[int, int, str]] = []
+    for name, entry in header.items():
+        try:
+            code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            bits, nbytes = math.prod(shape) * _BITS[code], end - begin
+            if nbytes < 0 or not all(type(n) is int and n >= 0 for n in (*shape, begin)):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            return f"tensor {shown(name)}: expected a dtype, a shape, and offsets that fit"
+        if bits != nbytes * 8:
+            needed = f"{shown(bits)} bits" if bits % 8 else f"{shown(bits // 8)} bytes"
+            return (
+                f"tensor {shown(name)}: {code} {shown(shape)} needs {needed}, "
+                f"its offsets hold {nbytes}"
+            )
+        ends.append((begin, end, name))
+    last = 0
+    for begin, end, name in sorted(ends):
+        if begin != last:
+            return f"tensor {shown(name)}: a gap or an overlap before it"
+        last = end
+    more = size - start - last
+    if not more:
+        return ""
+    follow = f"{more} byte{'s follow' if more > 1 else ' follows'} the last tensor"
+    return (
+        f"its header needs {start + last} bytes, the file has {size}; "
+        f"{follow if more > 0 else 'is it cut short?'}"
+    )

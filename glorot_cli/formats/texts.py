@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from glorot_cli.errors import shown
+
 # Of anything with names: a header, an index, a manifest. It takes 1 GB to hold some more.
 MOST_TENSORS = 250_000
 MOST_VALUES = 16 * MOST_TENSORS
@@ -14,8 +16,12 @@ class TooManyError(ValueError):
     """Report a text of more values than are read."""
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Read a JSON text.
+class DuplicateError(ValueError):
+    """Report a key that a JSON object has twice."""
+
+
+def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
+    """Read a JSON text; with `unique`, one whose objects have no key twice.
 
     Raises:
         ValueError: if it is none, is nested too deeply, or has more values than are read.
@@ -25,6 +31,15 @@ def parse_json(text: str | bytes) -> Any:
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise TooManyError(f"expected at most {MOST_VALUES} values")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+        raise DuplicateError(f"duplicate key {shown(twice)}")
+    return found

@@ -222,4 +222,6 @@ def _write_shard(
     metadata = {"format": "pt", "glorot": compact(sharded.claim(number))}
     with replacing(sharded.file(number), nbytes, force=force, kind="file", sync=sync) as temporary:
         extents = safetensors.lay_out_tensors(part, range(len(part.tensors)), metadata, temporary)
-        return fill(part, extents, kept, workers=workers, sync=sync, progress=progress)
+        found = fill(part, extents, kept, workers=workers, sync=sync, progress=progress)
+        safetensors.check(temporary)
+    return found

@@ -216,11 +216,19 @@ def safetensors_json() -> None:
     safetensors("list", [])
     safetensors("binary", b"\xff\xfe\x00")
     safetensors("cut_short", b'{"w": {')
+    entry = json.dumps(_entry(0, 4)).encode()
+    safetensors("twice", b'{"w": ' + entry + b', "w": ' + entry + b"}", bytes(4))
+    twice = b'{"__metadata__": {"a": "1", "a": "2"}, "w": ' + entry + b"}"
+    safetensors("metadata_twice", twice, bytes(4))
 
 
 @_file
 def safetensors_names() -> None:
-    tables = {"names": [*NAMES, "\ud800"], "pictured": [*NAMES, "$\\frac$", "a$b", "<b>&amp;</b>"]}
+    tables = {
+        "names": [*NAMES],
+        "pictured": [*NAMES, "$\\frac$", "a$b", "<b>&amp;</b>"],
+        "surrogate": ["\ud800"],
+    }
     for file, names in tables.items():
         header = {name: _entry(96 * i, 96 * i + 96) for i, name in enumerate(names)}
         safetensors(file, header, VALUES.tobytes() * len(names))
