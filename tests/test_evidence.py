@@ -18,7 +18,7 @@ from benchmarks import power
 from glorot_cli.checks.evidence import Evidence, judge_weights
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import DTYPES, numpy_dtype
-from glorot_cli.laws import chances
+from glorot_cli.goodness_of_fit import p_values
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]
@@ -257,7 +257,7 @@ def test_a_rate_that_is_no_chance_is_a_mistake(rate: str, planned: Planned, run:
 
 # The bounds themselves
 
-LAWS: list[chances.Law] = [
+LAWS: list[p_values.Continuous] = [
     Uniform(-2.0, 2.0),
     Uniform(0.0, 1.0),
     Normal(0.5, 2.0),
@@ -268,7 +268,7 @@ LAWS: list[chances.Law] = [
 ]
 
 
-def sample(law: chances.Law, count: int, seed: int) -> Array:
+def sample(law: p_values.Continuous, count: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     match law:
         case Uniform():
@@ -286,7 +286,7 @@ def sample(law: chances.Law, count: int, seed: int) -> Array:
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
 @pytest.mark.parametrize("size", [1, 3, 50])
-def test_chances_are_never_too_small(law: chances.Law, size: int) -> None:
+def test_chances_are_never_too_small(law: p_values.Continuous, size: int) -> None:
     # 2,000 samples on fixed seeds: the share with a chance below p is not above p by more than
     # what counting allows.
     found = [[], [], [], []]  # type: list[list[float]]
@@ -295,10 +295,10 @@ def test_chances_are_never_too_small(law: chances.Law, size: int) -> None:
         mean = float(values.mean())
         square = float(np.mean((values - law.mean(())) ** 2)) / law.std(()) ** 2
         low, high = float(values.min()), float(values.max())
-        found[0].append(chances.mean_chance(law, size, mean, 0.0))
-        found[1].append(chances.square_chance(law, size, square, 0.0))
-        found[2].append(chances.extremes_chance(law, size, low, high, 0.0))
-        found[3].append(chances.distance_chance(size, chances.distance(law, np.sort(values))))
+        found[0].append(p_values.mean_chance(law, size, mean, 0.0))
+        found[1].append(p_values.square_chance(law, size, square, 0.0))
+        found[2].append(p_values.extremes_chance(law, size, low, high, 0.0))
+        found[3].append(p_values.distance_chance(size, p_values.distance(law, np.sort(values))))
     for each in found:
         for p in (0.001, 0.01, 0.1):
             assert sum(chance < p for chance in each) <= 2000 * p + 4.0 * math.sqrt(2000 * p)
@@ -310,16 +310,16 @@ def test_the_chance_of_a_mean_square_of_normals_is_exact(size: int, square: floa
     a, x = size / 2, size * square / 2
     ends = (x, mpmath.inf) if square > 1.0 else (0, x)
     expected = min(1.0, 2.0 * float(mpmath.gammainc(a, *ends, regularized=True)))
-    found = chances.square_chance(Normal(0.0, 3.0), size, square, 0.0)
+    found = p_values.square_chance(Normal(0.0, 3.0), size, square, 0.0)
     assert found == pytest.approx(expected, rel=1e-8)
 
 
 def test_large_samples_and_impossible_ones() -> None:
     normal = Normal(0.0, 1.0)
-    assert chances.square_chance(normal, 10**9, 1.0001, 0.0) == pytest.approx(0.164, rel=0.01)
-    assert chances.square_chance(normal, 10, 0.0, 0.0) == 0.0
-    assert chances.square_chance(normal, 10, 1.2, 0.5) > 0.8
-    assert chances.mean_chance(Uniform(0.0, 1.0), 10**6, 0.51, 0.0) < 1e-200
-    assert chances.below(TruncatedNormal(0.0, 1.0), -2.0) == 0.0
-    assert chances.below(TruncatedNormal(0.0, 1.0), 2.0) == 1.0
-    assert chances.above(normal, 30.0) == pytest.approx(4.9e-198, rel=0.01)
+    assert p_values.square_chance(normal, 10**9, 1.0001, 0.0) == pytest.approx(0.164, rel=0.01)
+    assert p_values.square_chance(normal, 10, 0.0, 0.0) == 0.0
+    assert p_values.square_chance(normal, 10, 1.2, 0.5) > 0.8
+    assert p_values.mean_chance(Uniform(0.0, 1.0), 10**6, 0.51, 0.0) < 1e-200
+    assert p_values.below(TruncatedNormal(0.0, 1.0), -2.0) == 0.0
+    assert p_values.below(TruncatedNormal(0.0, 1.0), 2.0) == 1.0
+    assert p_values.above(normal, 30.0) == pytest.approx(4.9e-198, rel=0.01)

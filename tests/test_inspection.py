@@ -38,7 +38,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def fits(path: str, **options: Any) -> dict[str, str]:
     """Name the first law that each tensor fits."""
     tensors = glorot.inspect_weights(path, **options).tensors
-    return {t.name: t.fits[0].law if t.fits else "other" for t in tensors}
+    return {t.name: t.fits[0].distribution if t.fits else "other" for t in tensors}
 
 
 def uniform(shape: tuple[int, ...], fans: Fans, dtype: str = "f4", scale: float = 1.0) -> Array:

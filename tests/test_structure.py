@@ -19,7 +19,8 @@ ORDER = [
     "errors", "elementary", "expressions", "fans", "dtypes", "distributions", "arguments",
     "signatures", "repeats",
     "initializers", "streams", "dialects", "spec", "plan", "moments", "formats", "drawing",
-    "writing", "laws", "checks", "gains", "pictures", "derive", "report", "cli", "__main__",
+    "writing", "goodness_of_fit", "checks", "gains", "pictures", "derive", "report", "cli",
+    "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}

@@ -1,4 +1,4 @@
-"""Testing each tensor of a file against the law that a spec states, whoever drew it."""
+"""Testing each tensor of a file against the distribution that a spec states, whoever drew it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import GlorotError
 from glorot_cli.formats.blocks import Block, Progress, each_block
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.laws import chances
-from glorot_cli.laws.alarms import Alarm, law_alarms, orthogonal_alarms, zero_alarms
+from glorot_cli.goodness_of_fit import p_values
+from glorot_cli.goodness_of_fit.alarms import (
+    Alarm,
+    distribution_alarms,
+    orthogonal_alarms,
+    zero_alarms,
+)
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Of each tensor with a law: range, mean, variance and distribution.
+# Of each tensor with a distribution: range, mean, variance and distribution.
 TESTS = 4
 LARGEST_SAMPLE = 1_000_000
 # 24! orders of as many elements: two tensors share one by chance in no one's lifetime.
@@ -77,7 +82,7 @@ def judge_weights(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
-    """Test whether a file's tensors follow the laws of a plan, or of its own provenance.
+    """Test whether a file's tensors follow the distributions of a plan, or of its own provenance.
 
     The chance of any alarm on a good file is at most `false_alarm`: it is shared out equally among
     the tensors and their tests, whose p-values are bounds. Elements may be off by one rounding.
@@ -121,7 +126,7 @@ class _Taker:
     def __init__(self, tensor: PlannedTensor, threshold: float) -> None:
         self.tensor = tensor
         self.threshold = threshold
-        self.law, self.patch = _parted(tensor.distribution)
+        self.distribution, self.patch = _parted(tensor.distribution)
         self.alarms: list[Alarm] = []
         self.content: tuple[object, ...] | None = None
         self.order: tuple[object, ...] | None = None
@@ -147,11 +152,11 @@ class _Taker:
             self._parts.clear()
 
     def _taken(self, first: int, values: Array) -> _Part | None:
-        if isinstance(self.law, Constant | Ones):
+        if isinstance(self.distribution, Constant | Ones):
             return self._mismatch(first, values)
         if self.patch is not None:
             values = self._outside(first, values)
-        whole = isinstance(self.law, Orthogonal | Sparse)
+        whole = isinstance(self.distribution, Orthogonal | Sparse)
         wide = values.astype(np.float64 if values.itemsize > 4 else np.float32, copy=whole)
         if first == 0:
             self._leading = wide[:LEADING].copy()
@@ -159,7 +164,7 @@ class _Taker:
             return _Part(first, wide, None)
         if not wide.size:
             return None
-        moments = Moments.of(wide, self.law.mean(self.tensor.shape))
+        moments = Moments.of(wide, self.distribution.mean(self.tensor.shape))
         return _Part(first, wide[-first % self._step :: self._step].copy(), moments)
 
     def _outside(self, first: int, values: Array) -> Array:
@@ -171,7 +176,7 @@ class _Taker:
         return np.concatenate((values[:start], values[stop:]))
 
     def _mismatch(self, first: int, values: Array) -> _Part | None:
-        """Return the first element that is not as a law without chance has it, if any is not."""
+        """Return the first element that is not as a constant distribution has it."""
         expected = np.empty(values.size, numpy_dtype(self.tensor.dtype))
         drawer(self.tensor)(first, expected)
         a, b = expected.astype(np.float64), values.astype(np.float64)
@@ -186,7 +191,7 @@ class _Taker:
 
     def _test(self) -> Iterator[Alarm]:
         shape = self.tensor.shape
-        if isinstance(self.law, Constant | Ones):
+        if isinstance(self.distribution, Constant | Ones):
             if self._parts:
                 first, (expected, found), _ = self._parts[0]
                 at = [int(i) for i in np.unravel_index(first, shape)]
@@ -200,24 +205,28 @@ class _Taker:
             return
         values = np.concatenate([part.values for part in self._parts])
         self._remember(values)
-        if isinstance(self.law, Orthogonal):
-            yield from orthogonal_alarms(self.law, values.reshape(shape), self.tensor.dtype)
+        if isinstance(self.distribution, Orthogonal):
+            yield from orthogonal_alarms(
+                self.distribution, values.reshape(shape), self.tensor.dtype
+            )
             return
-        law: chances.Law
-        if isinstance(self.law, Sparse):
-            yield from zero_alarms(self.law, values.reshape(shape))
+        distribution: p_values.Continuous
+        if isinstance(self.distribution, Sparse):
+            yield from zero_alarms(self.distribution, values.reshape(shape))
             values = values[values != 0.0]
-            law = Normal(0.0, self.law.stddev)
+            distribution = Normal(0.0, self.distribution.stddev)
             if not values.size:
                 return
             moments = Moments.of(values, 0.0)
             values = values[:: -(-values.size // LARGEST_SAMPLE)]
         else:
-            law = self.law
+            distribution = self.distribution
             moments = self._parts[0].moments or Moments.of(values, 0.0)
             for part in self._parts[1:]:
                 moments = moments.merged(part.moments or moments)
-        yield from law_alarms(law, moments, values, self.tensor.dtype, self.threshold)
+        yield from distribution_alarms(
+            distribution, moments, values, self.tensor.dtype, self.threshold
+        )
 
     def _remember(self, values: Array) -> None:
         """Keep what tells whether another tensor has the same elements, or the same words."""
@@ -229,14 +238,18 @@ class _Taker:
             self.order = tuple(np.argsort(self._leading, kind="stable").tolist())
 
 
-def _parted(law: Distribution) -> tuple[Any, tuple[int, int, float] | None]:
-    if isinstance(law, Patched):
-        return law.law, (law.start, law.stop, law.value)
-    return law, None
+def _parted(distribution: Distribution) -> tuple[Any, tuple[int, int, float] | None]:
+    if isinstance(distribution, Patched):
+        return distribution.law, (
+            distribution.start,
+            distribution.stop,
+            distribution.value,
+        )
+    return distribution, None
 
 
 def _find_twins(takers: Sequence[_Taker]) -> None:
-    """Raise an alarm for tensors with the content of another, or its words under another law."""
+    """Raise an alarm for tensors with the content of another, or its words scaled."""
     contents: dict[object, str] = {}
     orders: dict[object, str] = {}
     for taker in takers:

@@ -1,4 +1,4 @@
-"""What a weight file holds, whoever wrote it: statistics of each tensor, and the laws it fits."""
+"""What a weight file holds, whoever wrote it: statistics of each tensor, and what it fits."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from glorot_cli.formats.blocks import Block, each_tensor
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
-from glorot_cli.laws.agreement import agrees
-from glorot_cli.laws.fitting import SAMPLE, Fit, Sketch, fits
-from glorot_cli.laws.structures import is_certain, structured
+from glorot_cli.goodness_of_fit.agreement import agrees
+from glorot_cli.goodness_of_fit.candidates import SAMPLE, Fit, Sketch, fits
+from glorot_cli.goodness_of_fit.structures import is_certain, structured
 from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# So many elements of a uniform law are not orthogonal by chance, nor by design.
+# So many elements of a uniform distribution are not orthogonal by chance, nor by design.
 _MANY = 4096
 # So many float32 stay in cache while they are looked at several times.
 _CHUNK = 1 << 17
@@ -41,9 +41,10 @@ class InspectedTensor:
     """Hold what a file holds under a name.
 
     `moments`, `histogram` and `fits` are None where there are no numbers to read, or only headers
-    were read. `fits` is empty if the elements are of no known law. `claim` is the initialiser that
-    the provenance names, and `agrees` whether the elements could be drawn by it, where that can be
-    told. `planned` is the tensor of the provenance's plan; `sample` is there on request.
+    were read. `fits` is empty if the elements are of no known distribution. `claim` is the
+    initializer that the provenance names, and `agrees` whether the elements could be drawn by it,
+    where that can be told. `planned` is the tensor of the provenance's plan; `sample` is there on
+    request.
     """
 
     name: str
@@ -97,7 +98,7 @@ def inspect_weights(
     samples: bool = False,
     workers: int | None = None,
 ) -> Inspection:
-    """Read a weight file in blocks and say of each tensor what it holds and which laws it fits.
+    """Read a weight file in blocks and say what each tensor holds and which distributions it fits.
 
     Fans are the plan's where the file says which spec made it. Otherwise `axes` gives the roles of
     kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors, Keras's
@@ -174,7 +175,7 @@ def _read(
     chosen: Sequence[_Chosen],
     workers: int | None,
 ) -> dict[int, _Found]:
-    """Take moments and a sample of each tensor that NumPy can read, and name its laws."""
+    """Take moments and a sample of each tensor that NumPy can read, and name its distributions."""
     readable = [
         (index, each)
         for index, each in enumerate(chosen)
@@ -197,9 +198,11 @@ def _read(
             ordered = np.sort(np.concatenate([sample for _, sample in parts]))
             sketch = Sketch(moments, ordered)
             names = fits(sketch, fans, stored.dtype)
-            if moments.count <= _MANY or not any(fit.law.endswith("uniform") for fit in names):
+            if moments.count <= _MANY or not any(
+                fit.distribution.endswith("uniform") for fit in names
+            ):
                 shaped = list(structured(elements, stored, sketch))
-                # Continuous laws make no such structure, but by chance in the fewest bits.
+                # Continuous distributions make no such structure, but by chance in the fewest bits.
                 names = shaped + (
                     [] if any(is_certain(fit, stored.dtype) for fit in shaped) else names
                 )

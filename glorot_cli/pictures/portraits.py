@@ -25,8 +25,8 @@ from glorot_cli.distributions import (
 from glorot_cli.drawing import check, draw, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.fans import FanRule, Shape
-from glorot_cli.laws import chances
-from glorot_cli.laws.fitting import SAMPLE, Fit, named_laws
+from glorot_cli.goodness_of_fit import p_values
+from glorot_cli.goodness_of_fit.candidates import SAMPLE, Fit, named_distributions
 from glorot_cli.plan import Plan
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,7 +42,7 @@ class Portrait:
     name: str
     label: str
     values: Array
-    law: chances.Law | None
+    law: p_values.Continuous | None
     share: float = 1.0
 
     @property
@@ -50,7 +50,7 @@ class Portrait:
         """The law's limits, if it has any within the picture."""
         if self.law is None:
             return None
-        low, high = chances.bounds(self.law)
+        low, high = p_values.bounds(self.law)
         return (low, high) if high - low < 12.0 * self.law.std(()) else None
 
     def density(self, x: Array) -> Array:
@@ -65,7 +65,9 @@ class Portrait:
                 return _bell((x - centre) / stddev) / stddev
             case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
                 z = (x - centre) / stddev
-                mass = chances.below(Normal(0.0, 1.0), high) - chances.below(Normal(0.0, 1.0), low)
+                mass = p_values.below(Normal(0.0, 1.0), high) - p_values.below(
+                    Normal(0.0, 1.0), low
+                )
                 return np.where((z >= low) & (z <= high), _bell(z) / (stddev * mass), 0.0)
         return np.zeros_like(x)
 
@@ -135,13 +137,13 @@ def _of_stored(tensor: InspectedTensor) -> Iterator[Portrait]:
         yield Portrait(tensor.name, label, values, _law(law, shape), _share(law, shape))
         return
     fits = tensor.fits or []
-    label = fits[0].law if fits else "not a known start"
+    label = fits[0].distribution if fits else "not a known start"
     share = 1.0 - fits[0].parameters.get("sparsity", 0.0) if fits else 1.0
     yield Portrait(tensor.name, label, values, _fitted(fits, tensor) if fits else None, share)
 
 
-def _fitted(fits: Sequence[Fit], tensor: InspectedTensor) -> chances.Law | None:
-    named = dict(named_laws(tensor.fans)) if tensor.fans is not None else {}
+def _fitted(fits: Sequence[Fit], tensor: InspectedTensor) -> p_values.Continuous | None:
+    named = dict(named_distributions(tensor.fans)) if tensor.fans is not None else {}
     law, _, parameters = fits[0]
     match law:
         case "uniform":
@@ -166,7 +168,7 @@ def _core(law: Distribution) -> Distribution:
     return law.law if isinstance(law, Patched) else law
 
 
-def _law(law: Distribution, shape: Shape) -> chances.Law | None:
+def _law(law: Distribution, shape: Shape) -> p_values.Continuous | None:
     """Return the law whose curve is drawn; that of an orthogonal kernel is nearly normal."""
     core = _core(law)
     match core:

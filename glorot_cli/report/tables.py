@@ -175,7 +175,7 @@ def print_inspection(found: Inspection) -> None:
 def _fits(tensor: InspectedTensor) -> str:
     if tensor.fits is None:
         return ""
-    names = [fit.law for fit in tensor.fits]
+    names = [fit.distribution for fit in tensor.fits]
     # A law that leaves its scale free says less.
     named = [name for name in names if name not in _LOOSE] or names
     more = f" +{len(named) - 3}" if len(named) > 3 else ""

@@ -32,7 +32,7 @@ def test_a_few_steps_make_a_start_unknown(
     state = {t.name: torch.from_numpy(glorot.draw(plan, t.name)) for t in plan.tensors}
     save(state, "start.safetensors")
     for tensor in glorot.inspect_weights("start.safetensors").tensors:
-        assert initializer in [fit.law for fit in tensor.fits or ()], tensor.name
+        assert initializer in [fit.distribution for fit in tensor.fits or ()], tensor.name
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         *(m for a, b in sizes for m in (torch.nn.Linear(a, b, bias=False), torch.nn.Tanh()))
@@ -46,7 +46,7 @@ def test_a_few_steps_make_a_start_unknown(
         optimizer.step()
     save({name: value.detach() for name, value in model.state_dict().items()}, "x.safetensors")
     for tensor in glorot.inspect_weights("x.safetensors").tensors:
-        named = {fit.law for fit in tensor.fits or ()}
+        named = {fit.distribution for fit in tensor.fits or ()}
         assert initializer not in named, (tensor.name, tensor.fits)
         if initializer.endswith("uniform"):
             assert named == set(), (tensor.name, tensor.fits)

@@ -1,4 +1,4 @@
-"""Which known laws a tensor's elements fit, and how well."""
+"""Which known distributions a tensor's elements fit, and how well."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ import numpy as np
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.fans import Fans, glorot_limit, uniform_limit
+from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.initializers.keras import TRUNCATED_STDDEV
-from glorot_cli.laws import chances
 from glorot_cli.moments import Moments, significant
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# A true law is left out with a chance of at most some 1e-6 for each test of it.
+# A true distribution is left out with a chance of at most some 1e-6 for each test of it.
 LEAST = 1e-6
-# As many elements, spread over the tensor, tell any two laws' shapes apart.
+# As many elements, spread over the tensor, tell any two distributions' shapes apart.
 SAMPLE = 1 << 15
 BINS = 16
 
 
 class Fit(NamedTuple):
-    """Name a law that elements fit, with the least of its tests' p-values, and what it leaves free.
+    """Name a distribution that elements fit, with the least of its tests' p-values.
 
-    The p-values are bounds from above, so `quality` is 1 where nothing speaks against the law.
+    The p-values are bounds from above, so `quality` is 1 where nothing speaks against it.
     """
 
-    law: str
+    distribution: str
     quality: float
     parameters: dict[str, float]
+
+    @property
+    def law(self) -> str:
+        """The name of the distribution, as version 1.0 called it."""
+        return self.distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Sketch:
 
 
 def fits(sketch: Sketch, fans: Fans | None, dtype: str) -> list[Fit]:
-    """Name the laws that a tensor's elements fit, the best defined first."""
+    """Name the distributions that a tensor's elements fit, the best defined first."""
     m = sketch.moments
     if dtype not in PRECISIONS:
         return [_constant(m.minimum)] if m.minimum == m.maximum else []
@@ -69,10 +74,10 @@ def fits(sketch: Sketch, fans: Fans | None, dtype: str) -> list[Fit]:
         if m.count * (PRECISIONS[dtype].fraction + 1) >= 60 or m.minimum == 0.0:
             return found
     if fans is not None:
-        # Of a square kernel many laws are the same.
-        chances_of = functools.cache(lambda law: quality(law, sketch, dtype))
-        for name, law in named_laws(fans):
-            chance = chances_of(law)
+        # Of a square kernel many distributions are the same.
+        chances_of = functools.cache(lambda distribution: quality(distribution, sketch, dtype))
+        for name, distribution in named_distributions(fans):
+            chance = chances_of(distribution)
             if chance >= LEAST:
                 found.append(Fit(name, significant(chance, 3), {}))
     return [*found, *_free(sketch, dtype)]
@@ -84,12 +89,12 @@ def _constant(value: float) -> Fit:
 
 
 @functools.lru_cache(256)
-def named_laws(fans: Fans) -> tuple[tuple[str, chances.Law], ...]:
-    """Return the laws that fans alone decide, by stable names."""
-    return tuple(_named_laws(fans))
+def named_distributions(fans: Fans) -> tuple[tuple[str, p_values.Continuous], ...]:
+    """Return the distributions that fans alone decide, by stable names."""
+    return tuple(_named_distributions(fans))
 
 
-def _named_laws(fans: Fans) -> Iterator[tuple[str, chances.Law]]:
+def _named_distributions(fans: Fans) -> Iterator[tuple[str, p_values.Continuous]]:
     inputs, outputs = max(1, fans.fan_in), max(1, fans.fan_out)
     for name, limit in (
         ("glorot_uniform", glorot_limit(fans)),
@@ -111,37 +116,41 @@ def _named_laws(fans: Fans) -> Iterator[tuple[str, chances.Law]]:
         yield normal, Normal(0.0, std)
 
 
-def quality(law: chances.Law, sketch: Sketch, dtype: str, least: float = LEAST) -> float:
-    """Return the least p-value of a law's tests, or one below `least` as soon as there is one."""
+def quality(
+    distribution: p_values.Continuous, sketch: Sketch, dtype: str, least: float = LEAST
+) -> float:
+    """Return the least p-value of a distribution's tests, or the first below `least`."""
     precision = PRECISIONS[dtype]
     n, low, high = sketch.moments.count, sketch.moments.minimum, sketch.moments.maximum
-    if chances.beyond(law, low, high, precision) is not None:
+    if p_values.beyond(distribution, low, high, precision) is not None:
         return 0.0
-    step, std = chances.rounding(law, precision), law.std(())
-    about = sketch.moments.about(law.mean(()))
+    step, std = p_values.rounding(distribution, precision), distribution.std(())
+    about = sketch.moments.about(distribution.mean(()))
     square = about.squares / n / std**2
     slack = 2.0 * step / std + (step / std) ** 2
-    # Far off by the variance of a normal law's square, which has the largest of all.
+    # Far off by the variance of a normal distribution's square, which has the largest of all.
     if (abs(square - 1.0) - slack) * math.sqrt(n / 2.0) > 12.0 and n > 100:
         return 0.0
     widest = max(step, 2.0**-precision.fraction * max(-low, high))
-    worst = chances.extremes_chance(law, n, low, high, widest)
+    worst = p_values.extremes_chance(distribution, n, low, high, widest)
     if worst >= least:
-        worst = min(worst, chances.mean_chance(law, n, about.centre + about.total / n, step))
+        worst = min(
+            worst, p_values.mean_chance(distribution, n, about.centre + about.total / n, step)
+        )
     if worst >= least:
-        worst = min(worst, chances.square_chance(law, n, square, slack))
+        worst = min(worst, p_values.square_chance(distribution, n, square, slack))
     if worst >= least:
-        worst = min(worst, _distance_chance(law, sketch, step))
+        worst = min(worst, _distance_chance(distribution, sketch, step))
     return worst
 
 
-def _distance_chance(law: chances.Law, sketch: Sketch, step: float) -> float:
-    gap = chances.distance(law, sketch.ordered) - step * chances.steepest(law)
-    return chances.distance_chance(sketch.ordered.size, gap)
+def _distance_chance(distribution: p_values.Continuous, sketch: Sketch, step: float) -> float:
+    gap = p_values.distance(distribution, sketch.ordered) - step * p_values.steepest(distribution)
+    return p_values.distance_chance(sketch.ordered.size, gap)
 
 
 def _free(sketch: Sketch, dtype: str) -> Iterator[Fit]:
-    """Give the laws that fit with the parameters that suit the elements best."""
+    """Give the distributions that fit with the parameters that suit the elements best."""
     m = sketch.moments
     n, low, high = m.count, m.minimum, m.maximum
     mean = m.total / n
@@ -166,43 +175,51 @@ def _free(sketch: Sketch, dtype: str) -> Iterator[Fit]:
     reach = beyond * max(high - middle, middle - low) / 2.0
     wide = max(std / TRUNCATED_STDDEV, beyond * max(high - centre, centre - low) / 2.0)
     cut = [TruncatedNormal(middle, reach), TruncatedNormal(centre, wide)]
-    chance, law = max(((_cut_chance(law, sketch, dtype), law) for law in cut), key=lambda c: c[0])
+    chance, distribution = max(
+        ((_cut_chance(distribution, sketch, dtype), distribution) for distribution in cut),
+        key=lambda c: c[0],
+    )
     if chance >= LEAST:
-        yield _located("truncated_normal", chance, law)
+        yield _located("truncated_normal", chance, distribution)
     spread = Normal(centre, std)
     chance = _estimated(spread, sketch, dtype)
     if chance >= LEAST:
         yield _located("normal", chance, spread)
 
 
-def _located(name: str, chance: float, law: Normal | TruncatedNormal) -> Fit:
-    parameters = {"mean": significant(law.centre), "stddev": significant(law.stddev)}
+def _located(name: str, chance: float, distribution: Normal | TruncatedNormal) -> Fit:
+    parameters = {
+        "mean": significant(distribution.centre),
+        "stddev": significant(distribution.stddev),
+    }
     return Fit(name, significant(chance, 3), parameters)
 
 
-def _cut_chance(law: TruncatedNormal, sketch: Sketch, dtype: str) -> float:
-    chance = _estimated(law, sketch, dtype)
+def _cut_chance(distribution: TruncatedNormal, sketch: Sketch, dtype: str) -> float:
+    chance = _estimated(distribution, sketch, dtype)
     if chance < LEAST:
         return chance
-    m, std = sketch.moments, law.std(())
-    square = m.about(law.centre).squares / m.count / std**2
-    slack = 2.0 * chances.rounding(law, PRECISIONS[dtype]) / std
-    return min(chance, chances.square_chance(law, m.count, square, slack))
+    m, std = sketch.moments, distribution.std(())
+    square = m.about(distribution.centre).squares / m.count / std**2
+    slack = 2.0 * p_values.rounding(distribution, PRECISIONS[dtype]) / std
+    return min(chance, p_values.square_chance(distribution, m.count, square, slack))
 
 
-def _estimated(law: chances.Law, sketch: Sketch, dtype: str) -> float:
+def _estimated(distribution: p_values.Continuous, sketch: Sketch, dtype: str) -> float:
     """Return the least p-value of the tests that do not look at what was estimated."""
     m, precision = sketch.moments, PRECISIONS[dtype]
-    step = chances.rounding(law, precision)
-    worst = _distance_chance(law, sketch, step)
-    if worst >= LEAST and not isinstance(law, Uniform):
+    step = p_values.rounding(distribution, precision)
+    worst = _distance_chance(distribution, sketch, step)
+    if worst >= LEAST and not isinstance(distribution, Uniform):
         slack = max(step, 2.0**-precision.fraction * max(-m.minimum, m.maximum))
-        worst = min(worst, chances.extremes_chance(law, m.count, m.minimum, m.maximum, slack))
+        worst = min(
+            worst, p_values.extremes_chance(distribution, m.count, m.minimum, m.maximum, slack)
+        )
     return worst
 
 
 def _edge_chance(sketch: Sketch, dtype: str) -> float:
-    """Bound the chance that so few elements of a uniform law lie near the ends of its range.
+    """Bound the chance that so few uniform elements lie near the ends of their range.
 
     A uniform start that was trained a little has soft ends.
     """

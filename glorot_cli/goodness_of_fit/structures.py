@@ -1,4 +1,4 @@
-"""Laws that show in where elements stand: orthogonal, identity, dirac and sparse kernels."""
+"""Structures that show in where elements stand: orthogonal, identity, dirac, sparse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.fans import Shape
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredTensor
-from glorot_cli.laws.fitting import LEAST, Fit, Sketch, quality
+from glorot_cli.goodness_of_fit.candidates import LEAST, Fit, Sketch, quality
 from glorot_cli.moments import Moments, significant
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -48,8 +48,8 @@ def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iter
 
 
 def is_certain(fit: Fit, dtype: str) -> bool:
-    """Tell whether a structure cannot be a continuous law's accident."""
-    return fit.law != "orthogonal" or PRECISIONS[dtype].itemsize >= 4
+    """Tell whether a structure cannot be a continuous distribution's accident."""
+    return fit.distribution != "orthogonal" or PRECISIONS[dtype].itemsize >= 4
 
 
 def _box(elements: Elements, tensor: StoredTensor, *parts: tuple[int, int]) -> Array:
@@ -107,7 +107,7 @@ def _delta(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit
 
 
 def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterator[Fit]:
-    """Look for a normal law with as many zeros in each column."""
+    """Look for a normal distribution with as many zeros in each column."""
     values = _box(elements, tensor)
     zeros = np.count_nonzero(values == 0.0, axis=0)
     drawn = values[values != 0.0]
@@ -116,8 +116,10 @@ def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterato
         return
     moments = Moments.of(drawn, 0.0)
     std = math.sqrt(moments.squares / drawn.size)
-    law = Normal(0.0, std)
-    chance = quality(law, Sketch(moments, np.sort(drawn[:: -(-drawn.size // 32768)])), tensor.dtype)
+    distribution = Normal(0.0, std)
+    chance = quality(
+        distribution, Sketch(moments, np.sort(drawn[:: -(-drawn.size // 32768)])), tensor.dtype
+    )
     if chance >= LEAST:
         parameters = {
             "sparsity": significant(int(zeros[0]) / tensor.shape[0]),
@@ -135,17 +137,17 @@ def _diagonal(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[
     if count > min(10_000_000, 2 * max(tensor.shape)):
         return
     places = _places(elements, tensor)
-    for name, law in _known_places(tensor.shape, count):
+    for name, distribution in _known_places(tensor.shape, count):
         expected = [
-            law.start + group * law.stride + i * law.step
-            for group in range(law.groups)
-            for i in range(law.count)
+            distribution.start + group * distribution.stride + i * distribution.step
+            for group in range(distribution.groups)
+            for i in range(distribution.count)
         ]
         if places == expected:
             if name == "identity":
                 yield Fit(name, 1.0, {"gain": value})
             elif value == 1.0:
-                yield Fit(name, 1.0, {"groups": float(law.groups)})
+                yield Fit(name, 1.0, {"groups": float(distribution.groups)})
 
 
 def _known_places(shape: Shape, count: int) -> Iterator[tuple[str, Ones]]:

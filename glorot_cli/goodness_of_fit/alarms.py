@@ -1,4 +1,4 @@
-"""What speaks against a law: limits, range, mean, variance and distribution of its elements."""
+"""Alarms: the tests that a tensor's elements fail, given the distribution that a spec states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from glorot_cli.distributions import Orthogonal, Sparse
 from glorot_cli.dtypes import PRECISIONS
-from glorot_cli.laws import chances
+from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.moments import Moments
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -28,10 +28,10 @@ class Alarm(NamedTuple):
     chance: float
 
 
-def law_alarms(
-    law: chances.Law, moments: Moments, sample: Array, dtype: str, threshold: float
+def distribution_alarms(
+    distribution: p_values.Continuous, moments: Moments, sample: Array, dtype: str, threshold: float
 ) -> Iterator[Alarm]:
-    """Give the tests of a law that elements fail, given their moments about its mean."""
+    """Give the tests of a distribution that elements fail, given their moments about its mean."""
     n, low, high = moments.count, moments.minimum, moments.maximum
     if not (math.isfinite(low) and math.isfinite(high)):
         found = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
@@ -41,57 +41,59 @@ def law_alarms(
     if low == high and n * (precision.fraction + 1) >= 60:
         yield Alarm("constant", f"every element is {low:.6g}", 0.0)
         return
-    step = chances.rounding(law, precision)
-    beyond = chances.beyond(law, low, high, precision)
+    step = p_values.rounding(distribution, precision)
+    beyond = p_values.beyond(distribution, low, high, precision)
     if beyond is not None:
-        least, most = chances.bounds(law)
+        least, most = p_values.bounds(distribution)
         text = f"{beyond:.6g} is beyond the limits {least:.6g} to {most:.6g}"
         yield Alarm("limit", text, 0.0)
     else:
         slack = max(step, 2.0**-precision.fraction * max(-low, high))
-        chance = chances.extremes_chance(law, n, low, high, slack)
+        chance = p_values.extremes_chance(distribution, n, low, high, slack)
         if chance < threshold:
             text = f"{low:.4g} to {high:.4g} is no range of {n:,} elements"
             yield Alarm("range", text, chance)
-    std = law.std(())
+    std = distribution.std(())
     mean = moments.centre + moments.total / n
-    chance = chances.mean_chance(law, n, mean, step)
+    chance = p_values.mean_chance(distribution, n, mean, step)
     if chance < threshold:
-        yield Alarm("mean", f"expected {law.mean(()):.4g}, found {mean:.4g}", chance)
+        yield Alarm("mean", f"expected {distribution.mean(()):.4g}, found {mean:.4g}", chance)
     square = moments.squares / n / std**2
-    chance = chances.square_chance(law, n, square, 2.0 * step / std + (step / std) ** 2)
+    chance = p_values.square_chance(distribution, n, square, 2.0 * step / std + (step / std) ** 2)
     if chance < threshold:
         text = f"expected std {std:.4g}, found {std * math.sqrt(square):.4g}"
         yield Alarm("variance", text, chance)
-    gap = chances.distance(law, np.sort(sample)) - step * chances.steepest(law)
-    chance = chances.distance_chance(sample.size, gap)
+    gap = p_values.distance(distribution, np.sort(sample)) - step * p_values.steepest(distribution)
+    chance = p_values.distance_chance(sample.size, gap)
     if chance < threshold:
         yield Alarm("distribution", f"Kolmogorov-Smirnov distance {max(gap, 0.0):.3g}", chance)
 
 
-def orthogonal_alarms(law: Orthogonal, values: Array, dtype: str) -> Iterator[Alarm]:
+def orthogonal_alarms(distribution: Orthogonal, values: Array, dtype: str) -> Iterator[Alarm]:
     """Check that the shorter side's vectors are orthogonal and of length gain, up to rounding."""
     shape = values.shape
     if not np.isfinite(values).all():
         yield Alarm("finite", "found NaN or infinity", 0.0)
         return
-    if law.delta:
+    if distribution.delta:
         centre = tuple((size - 1) // 2 for size in shape[:-2])
         rest = np.count_nonzero(values) - np.count_nonzero(values[centre])
         if rest:
             yield Alarm("zeros", f"{rest:,} elements off the centre are not 0", 0.0)
         values = values[centre]
-    matrix = values.reshape(shape[0], -1) if law.first else values.reshape(-1, values.shape[-1])
+    matrix = (
+        values.reshape(shape[0], -1) if distribution.first else values.reshape(-1, values.shape[-1])
+    )
     matrix = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
-    products = matrix.astype(np.float64) @ matrix.T.astype(np.float64) / law.gain**2
+    products = matrix.astype(np.float64) @ matrix.T.astype(np.float64) / distribution.gain**2
     off = float(np.abs(products - np.eye(len(products))).max())
     if off > 2.0 * 2.0 ** -PRECISIONS[dtype].fraction + 1e-5:
         yield Alarm("orthogonal", f"products of its vectors are off by {off:.3g} gain**2", 0.0)
 
 
-def zero_alarms(law: Sparse, values: Array) -> Iterator[Alarm]:
-    """Check that each column has the zeros that a sparse law asks for."""
+def zero_alarms(distribution: Sparse, values: Array) -> Iterator[Alarm]:
+    """Check that each column has the zeros that a sparse distribution asks for."""
     counts = np.count_nonzero(values == 0.0, axis=0)
-    wrong = int(np.count_nonzero(counts < law.zeros))
+    wrong = int(np.count_nonzero(counts < distribution.zeros))
     if wrong:
-        yield Alarm("zeros", f"{wrong:,} columns have fewer than {law.zeros} zeros", 0.0)
+        yield Alarm("zeros", f"{wrong:,} columns have fewer than {distribution.zeros} zeros", 0.0)

@@ -1,4 +1,4 @@
-"""Whether a tensor's elements could be drawn by the law that a plan has for it."""
+"""Whether a tensor's elements could be drawn by the distribution that a plan has for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from glorot_cli.distributions import Constant, Ones, Orthogonal, Patched, Sparse
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.formats.stored import StoredTensor
-from glorot_cli.laws.fitting import LEAST, Fit, Sketch, quality
+from glorot_cli.goodness_of_fit.candidates import LEAST, Fit, Sketch, quality
 from glorot_cli.plan import PlannedTensor
 
 
@@ -17,11 +17,15 @@ def agrees(
     """Tell whether header and elements agree with the plan; None where statistics cannot say."""
     if stored.shape != planned.shape or stored.dtype != planned.dtype:
         return False
-    law, names, m = planned.distribution, {fit.law for fit in fits}, sketch.moments
-    match law:
+    distribution, names, m = (
+        planned.distribution,
+        {fit.distribution for fit in fits},
+        sketch.moments,
+    )
+    match distribution:
         case Patched(law=Constant(value=value), value=patch):
             return (m.minimum, m.maximum) == (min(value, patch), max(value, patch)) and _same(
-                m.total / m.count, law.mean(planned.shape), planned.dtype
+                m.total / m.count, distribution.mean(planned.shape), planned.dtype
             )
         case Patched():
             return None
@@ -29,16 +33,16 @@ def agrees(
             return m.minimum == m.maximum and _same(m.minimum, value, planned.dtype)
         case Ones(gain=gain):
             return _same(m.minimum + m.maximum, gain, planned.dtype) and _same(
-                m.total, gain * law.count * law.groups, planned.dtype
+                m.total, gain * distribution.count * distribution.groups, planned.dtype
             )
         case Orthogonal():
             return (
                 None if min(planned.shape) < 2 else bool(names & {"orthogonal", "delta_orthogonal"})
             )
         case Sparse():
-            return None if law.zeros in (0, planned.shape[0]) else "sparse" in names
+            return None if distribution.zeros in (0, planned.shape[0]) else "sparse" in names
         case _:
-            return quality(law, sketch, planned.dtype) >= LEAST
+            return quality(distribution, sketch, planned.dtype) >= LEAST
 
 
 def _same(found: float, expected: float, dtype: str) -> bool:

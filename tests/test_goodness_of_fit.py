@@ -1,4 +1,4 @@
-"""Naming the law of a tensor's elements: the true one always, no other that they tell apart."""
+"""Naming a tensor's distribution: the true one always, no other that elements tell apart."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import safetensors.numpy
 import glorot_cli as glorot
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.fans import Fans
+from glorot_cli.goodness_of_fit import p_values
+from glorot_cli.goodness_of_fit.candidates import LEAST, SAMPLE, Fit, named_distributions
 from glorot_cli.initializers import INITIALIZERS
-from glorot_cli.laws import chances
-from glorot_cli.laws.fitting import LEAST, SAMPLE, Fit, named_laws
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Planned = Callable[..., glorot.Plan]
@@ -88,7 +88,7 @@ def test_every_initializer_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", TRUE)
 def test_the_true_law_is_always_among_them(name: str, planned: Planned) -> None:
-    initializer, law = TRUE[name]
+    initializer, distribution = TRUE[name]
     chance = random.Random(name)
     tensors = {}
     for index in range(SHAPES):
@@ -100,14 +100,14 @@ def test_the_true_law_is_always_among_them(name: str, planned: Planned) -> None:
     assert len(found.tensors) == SHAPES
     for tensor in found.tensors:
         assert tensor.fits is not None
-        names = {fit.law: fit for fit in tensor.fits}
-        assert law in names, (tensor.name, tensor.shape)
+        names = {fit.distribution: fit for fit in tensor.fits}
+        assert distribution in names, (tensor.name, tensor.shape)
         assert tensor.agrees in (True, None), (tensor.name, tensor.shape)
         _check_others(tensor.name, plan, names)
 
 
 def _check_others(name: str, plan: glorot.Plan, names: dict[str, Fit]) -> None:
-    """Check that no named law is there which the elements' distribution alone excludes."""
+    """Check that no named distribution is there which the elements' distribution alone excludes."""
     planned = plan[name]
     true = planned.distribution
     if planned.fans is None or not isinstance(true, Uniform | Normal | TruncatedNormal):
@@ -115,17 +115,17 @@ def _check_others(name: str, plan: glorot.Plan, names: dict[str, Fit]) -> None:
     size = min(SAMPLE, planned.parameters)
     # With a distance of twice this the sample's own stays above the threshold.
     told = 2.0 * math.sqrt(math.log(2.0 / LEAST) / (2.0 * size)) + 1.0 / 256
-    for other, law in named_laws(planned.fans):
+    for other, distribution in named_distributions(planned.fans):
         if other in names:
-            assert apart(true, law) < told, (name, planned.shape, other)
+            assert apart(true, distribution) < told, (name, planned.shape, other)
 
 
-def apart(one: chances.Law, two: chances.Law) -> float:
-    """Return the Kolmogorov-Smirnov distance of two laws, on a grid."""
+def apart(one: p_values.Continuous, two: p_values.Continuous) -> float:
+    """Return the Kolmogorov-Smirnov distance of two distributions, on a grid."""
     width = 4.0 * max(one.std(()), two.std(()))
     middle = one.mean(())
     points = np.linspace(middle - width, middle + width, 400).tolist()
-    return max(abs(chances.below(one, x) - chances.below(two, x)) for x in points)
+    return max(abs(p_values.below(one, x) - p_values.below(two, x)) for x in points)
 
 
 # Single cases
@@ -135,7 +135,7 @@ def fits(values: Array, **options: Any) -> list[str]:
     safetensors.numpy.save_file({"w": np.ascontiguousarray(values)}, "x.safetensors")
     (tensor,) = glorot.inspect_weights("x.safetensors", **options).tensors
     assert tensor.fits is not None
-    return [fit.law for fit in tensor.fits]
+    return [fit.distribution for fit in tensor.fits]
 
 
 # Fixed seeds: what follows are regression tests, not tests of chance.
@@ -226,7 +226,7 @@ def test_few_elements_allow_many_laws() -> None:
 
 
 def test_names_are_stable() -> None:
-    assert [name for name, _ in named_laws(Fans(3, 4))] == [
+    assert [name for name, _ in named_distributions(Fans(3, 4))] == [
         "glorot_uniform", "he_uniform", "lecun_uniform", "torch_linear", "he_uniform_fan_out",
         "glorot_normal", "he_normal", "lecun_normal", "he_normal_fan_out", "xavier_normal",
         "kaiming_normal", "lecun_normal_untruncated", "kaiming_normal_fan_out",

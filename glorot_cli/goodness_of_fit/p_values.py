@@ -1,9 +1,9 @@
-"""Bounds on the chance that a good sample of a law looks as odd as the one at hand.
+"""Bounds on the chance that a good sample of a distribution looks as odd as the one at hand.
 
 Each function returns a p-value that is never below the true one, whatever the sample's size, so
 that a threshold on it keeps its false-alarm rate: Chernoff's bound for means and mean squares,
-Massart's for the Kolmogorov-Smirnov distance; the normal law's own, and that of the largest of n,
-are exact.
+Massart's for the Kolmogorov-Smirnov distance; the normal distribution's own, and
+that of the largest of n, are exact.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.dtypes import Precision
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Law = Uniform | Normal | TruncatedNormal
+Continuous = Uniform | Normal | TruncatedNormal
 
 # Between neighbouring thresholds an empirical distribution can hide 1 / 2048 of a distance, or
 # 1 / 256 where chance alone makes it ten times as large.
@@ -35,9 +35,9 @@ _LARGEST_CHI_SQUARE = 200_000
 _STANDARD = NormalDist()
 
 
-def below(law: Law, x: float) -> float:
+def below(distribution: Continuous, x: float) -> float:
     """Return the chance of an element at or below x."""
-    match law:
+    match distribution:
         case Uniform(low=low, high=high):
             return min(1.0, max(0.0, (x - low) / (high - low)))
         case Normal(centre=centre, stddev=stddev):
@@ -47,13 +47,13 @@ def below(law: Law, x: float) -> float:
             return _mass(low, z) / _mass(low, high)
 
 
-def above(law: Law, x: float) -> float:
+def above(distribution: Continuous, x: float) -> float:
     """Return the chance of an element above x, exact where it is small."""
-    match law:
+    match distribution:
         case Normal(centre=centre, stddev=stddev):
             return _phi((centre - x) / stddev)
         case _:
-            return 1.0 - below(law, x)
+            return 1.0 - below(distribution, x)
 
 
 def _phi(z: float) -> float:
@@ -61,13 +61,13 @@ def _phi(z: float) -> float:
 
 
 def _mass(low: float, high: float) -> float:
-    """Return the normal law's share from low to high, without cancellation in a tail."""
+    """Return the normal distribution's share from low to high, without cancellation in a tail."""
     return _phi(high) - _phi(low) if low + high < 0.0 else _phi(-low) - _phi(-high)
 
 
-def bounds(law: Law) -> tuple[float, float]:
-    """Return the least and the most that a law allows."""
-    match law:
+def bounds(distribution: Continuous) -> tuple[float, float]:
+    """Return the least and the most that a distribution allows."""
+    match distribution:
         case Uniform(low=low, high=high):
             return low, high
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
@@ -76,15 +76,19 @@ def bounds(law: Law) -> tuple[float, float]:
             return -math.inf, math.inf
 
 
-def rounding(law: Law, precision: Precision) -> float:
-    """Return how far rounding may move an element: a step of the dtype at the law's own scale."""
-    scale = max(-law.low, law.high) if isinstance(law, Uniform) else abs(law.centre) + law.stddev
+def rounding(distribution: Continuous, precision: Precision) -> float:
+    """Return how far rounding may move an element: a step of the dtype at its own scale."""
+    scale = (
+        max(-distribution.low, distribution.high)
+        if isinstance(distribution, Uniform)
+        else abs(distribution.centre) + distribution.stddev
+    )
     return max(2.0**-precision.fraction * scale, precision.smallest)
 
 
-def beyond(law: Law, low: float, high: float, precision: Precision) -> float | None:
-    """Return an extreme that lies beyond the law's limits by more than one rounding, if any."""
-    least, most = bounds(law)
+def beyond(distribution: Continuous, low: float, high: float, precision: Precision) -> float | None:
+    """Return an extreme beyond the distribution's limits by more than one rounding."""
+    least, most = bounds(distribution)
     step = 2.0**-precision.fraction
     if high > most + max(abs(most) * step, precision.smallest):
         return high
@@ -93,9 +97,9 @@ def beyond(law: Law, low: float, high: float, precision: Precision) -> float | N
     return None
 
 
-def steepest(law: Law) -> float:
-    """Return the law's largest density."""
-    match law:
+def steepest(distribution: Continuous) -> float:
+    """Return the distribution's largest density."""
+    match distribution:
         case Uniform(low=low, high=high):
             return 1.0 / (high - low)
         case Normal(stddev=stddev):
@@ -106,9 +110,9 @@ def steepest(law: Law) -> float:
             return peak / (stddev * _mass(low, high))
 
 
-def _thresholds(law: Law, count: int) -> Array:
-    """Return the points that part a law into `count` pieces of equal chance."""
-    match law:
+def _thresholds(distribution: Continuous, count: int) -> Array:
+    """Return the points that part a distribution into `count` pieces of equal chance."""
+    match distribution:
         case Uniform(low=low, high=high):
             return low + (high - low) * _shares(count)
         case Normal(centre=centre, stddev=stddev):
@@ -127,13 +131,13 @@ def _quantiles(low: float, high: float, count: int) -> Array:
     return np.array([_STANDARD.inv_cdf(low + (high - low) * p) for p in _shares(count).tolist()])
 
 
-def distance(law: Law, ordered: Array) -> float:
+def distance(distribution: Continuous, ordered: Array) -> float:
     """Return a sorted sample's Kolmogorov-Smirnov distance at some points.
 
     It is at most the true one.
     """
     count = FEW_THRESHOLDS if ordered.size <= FEW else THRESHOLDS
-    points = _thresholds(law, count).astype(ordered.dtype)
+    points = _thresholds(distribution, count).astype(ordered.dtype)
     counts = np.searchsorted(ordered, points, side="right")
     return float(np.max(np.abs(counts / ordered.size - _shares(count))))
 
@@ -143,16 +147,18 @@ def distance_chance(size: int, distance: float) -> float:
     return min(1.0, 2.0 * math.exp(-2.0 * size * max(0.0, distance) ** 2))
 
 
-def extremes_chance(law: Law, size: int, least: float, most: float, slack: float) -> float:
+def extremes_chance(
+    distribution: Continuous, size: int, least: float, most: float, slack: float
+) -> float:
     """Bound the chance that the extremes of `size` elements are as far out, or as far in.
 
     `slack` is how far rounding may have moved an element.
     """
     inward = [
-        _power(below(law, most + slack), above(law, most + slack), size),
-        _power(above(law, least - slack), below(law, least - slack), size),
+        _power(below(distribution, most + slack), above(distribution, most + slack), size),
+        _power(above(distribution, least - slack), below(distribution, least - slack), size),
     ]
-    outward = [size * above(law, most - slack), size * below(law, least + slack)]
+    outward = [size * above(distribution, most - slack), size * below(distribution, least + slack)]
     return min(1.0, 4.0 * min(*inward, *outward))
 
 
@@ -161,27 +167,27 @@ def _power(chance: float, other: float, size: int) -> float:
     return math.exp(size * math.log1p(-other)) if other < 0.5 else chance**size
 
 
-def mean_chance(law: Law, size: int, mean: float, slack: float) -> float:
+def mean_chance(distribution: Continuous, size: int, mean: float, slack: float) -> float:
     """Bound the chance that the mean of `size` elements is as far off."""
-    z = (mean - law.mean(())) / law.std(())
-    z = math.copysign(max(0.0, abs(z) - slack / law.std(())), z)
-    match law:
+    z = (mean - distribution.mean(())) / distribution.std(())
+    z = math.copysign(max(0.0, abs(z) - slack / distribution.std(())), z)
+    match distribution:
         case Normal():
             return math.erfc(abs(z) * math.sqrt(size / 2.0))
         case Uniform():
-            # A uniform law is strictly sub-Gaussian.
+            # A uniform distribution is strictly sub-Gaussian.
             return min(1.0, 2.0 * math.exp(-size * z * z / 2.0))
         case TruncatedNormal(low=low, high=high):
             return _chernoff(_truncated_tilts(low, high, 1), size, z)
 
 
-def square_chance(law: Law, size: int, square: float, slack: float) -> float:
-    """Bound the chance that the mean square about the law's mean is as far from the variance.
+def square_chance(distribution: Continuous, size: int, square: float, slack: float) -> float:
+    """Bound the chance that the mean square about the mean is as far from the variance.
 
     `square` is relative to the variance, as is `slack`.
     """
     off = math.copysign(max(0.0, abs(square - 1.0) - slack), square - 1.0)
-    match law:
+    match distribution:
         case Normal():
             return _chi_square_chance(size, 1.0 + off)
         case Uniform():
@@ -229,10 +235,10 @@ def _uniform_squares() -> _Tilts:
 
 @functools.lru_cache(64)
 def _truncated_tilts(low: float, high: float, power: int) -> _Tilts:
-    """Work out the tilts of the standardised normal law cut to [low, high], or of its square."""
+    """Work out the tilts of the standardised cut normal distribution, or of its square."""
     mean, std = (f(()) for f in (TruncatedNormal(0.0, 1.0, low, high).mean,
                                  TruncatedNormal(0.0, 1.0, low, high).std))  # fmt: skip
-    # The square of a law that is hardly cut has no moments of a steep tilt.
+    # The square of a distribution that is hardly cut has no moments of a steep tilt.
     steepest = 5.0 if power == 1 else 60.0 if max(-low, high) < 4.0 else 0.4
     low, high = max(low, -_FARTHEST), min(high, _FARTHEST)
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)

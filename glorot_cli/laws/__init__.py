@@ -1,1 +1,0 @@
-"""What elements tell of their law: known laws that they fit, and what speaks against one."""
