@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import os
 from collections.abc import Iterable
@@ -111,14 +112,28 @@ def shown(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+# Comparing two words takes up to the square of their length.
+LONGEST_WORD = 200
+LARGEST_COMPARISON = 2_000_000
+
+
 def suggestion(word: str, known: Iterable[str], *, listed: int = 40) -> str:
-    """Name the known word nearest to `word`, or else the known ones."""
+    """Name the known word nearest to `word`, or else the known ones.
+
+    Of many words those are looked at that stand about `word` in the order of the alphabet: their
+    beginnings are alike.
+    """
     words = sorted(known)
-    by_fold = {known_word.lower(): known_word for known_word in words}
+    most = LARGEST_COMPARISON // max(1, len(word) ** 2) if len(word) <= LONGEST_WORD else 0
+    start = max(0, min(bisect.bisect_left(words, word) - most // 2, len(words) - most))
+    by_fold = {
+        each.lower(): each for each in words[start : start + most] if len(each) <= LONGEST_WORD
+    }
     near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.6)
     if near:
         return f"did you mean {by_fold[near[0]]!r}?"
-    return "known: " + ", ".join(words[:listed]) + (", ..." if len(words) > listed else "")
+    some = [each if len(each) <= LONGEST_WORD else shown(each) for each in words[:listed]]
+    return "known: " + ", ".join(some) + (", ..." if len(words) > listed else "")
 
 
 def natural_size(nbytes: int) -> str:

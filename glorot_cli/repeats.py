@@ -11,7 +11,11 @@ from glorot_cli.errors import GlorotError, KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names, UnknownNameError, evaluate_integer
 
 MOST_ENTRIES = 1_000_000
+# Of the names of a plan's tensors together.
+LARGEST_NAMES = 64 << 20
 MOST_DIMS = 1000
+# Nobody needs more, and each is a level of recursion.
+MOST_INDICES = 32
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -166,6 +170,8 @@ def _repetitions(repeat: object, names: Names, path: KeyPath) -> Iterator[Names]
     path = (*path, "repeat")
     if not isinstance(repeat, Mapping) or not repeat:
         raise SpecError(f"expected a mapping such as {{i: layers}}, found {shown(repeat)}", path)
+    if len(repeat) > MOST_INDICES:
+        raise SpecError(f"expected at most {MOST_INDICES} indices, found {len(repeat)}", path)
     (index, bounds), *rest = repeat.items()
     _check_identifier(index, (*path, index))
     if index in names:
@@ -180,6 +186,15 @@ def _repetitions(repeat: object, names: Names, path: KeyPath) -> Iterator[Names]
             yield from _repetitions(dict(rest), inner, path[:-1])
         else:
             yield inner
+
+
+def repetitions_of(bounds: object, names: Names, path: KeyPath) -> int:
+    """Count the values of an index.
+
+    Raises:
+        SpecError: if its bounds make no sense, or depend on what `names` lacks.
+    """
+    return len(_range(bounds, names, path))
 
 
 def _range(bounds: object, names: Names, path: KeyPath) -> range:

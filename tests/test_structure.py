@@ -17,7 +17,7 @@ ROOT = Path(glorot_cli.__file__).parent
 # Each may import what stands above it, and nothing below.
 ORDER = [
     "errors", "elementary", "expressions", "fans", "dtypes", "distributions", "arguments",
-    "signatures", "repeats",
+    "signatures", "repeats", "products",
     "initializers", "streams", "dialects", "spec", "plan", "moments", "formats", "drawing",
     "writing", "goodness_of_fit", "checks", "gains", "pictures", "derive", "report", "cli",
     "__main__",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -140,19 +141,30 @@ def in_order(calls: Sequence[Call], inputs: Sequence[str], outputs: Sequence[str
     Raises:
         UnplacedError: with the label of a call that cannot be placed.
     """
-    ready, placed, pending = set(inputs), list[Call](), list(calls)
-    while pending:
-        waiting = []
-        for call in pending:
-            known = all(tensor.label in ready for tensor in call.inputs)
-            if known and call.layer in ready | {call.label}:
-                ready.add(call.label)
-                placed.append(call)
-            else:
-                waiting.append(call)
-        if len(waiting) == len(pending):
-            raise UnplacedError(waiting[0].label)
-        pending = waiting
+    ready, placed = set(inputs), list[Call]()
+    waiting: dict[str, list[int]] = {}
+
+    def lacks(call: Call) -> str | None:
+        labels = (tensor.label for tensor in call.inputs)
+        if (label := next((label for label in labels if label not in ready), None)) is not None:
+            return label
+        return None if call.layer in ready or call.layer == call.label else call.layer
+
+    # As passes over all that is left would place them: what a call sets free waits for the next
+    # pass where it stands before that call.
+    heap = [(0, number) for number in range(len(calls))]
+    while heap:
+        turn, number = heapq.heappop(heap)
+        call = calls[number]
+        if (label := lacks(call)) is not None:
+            waiting.setdefault(label, []).append(number)
+            continue
+        ready.add(call.label)
+        placed.append(call)
+        for freed in waiting.pop(call.label, ()):
+            heapq.heappush(heap, (turn + (freed < number), freed))
+    if waiting:
+        raise UnplacedError(calls[min(min(left) for left in waiting.values())].label)
     needed, kept = set(outputs), []
     for call in reversed(placed):
         if call.label in needed or not call.is_operation:

@@ -14,6 +14,7 @@ from glorot_cli.dtypes import DTypeName
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
+from glorot_cli.repeats import LARGEST_NAMES, MOST_ENTRIES
 from glorot_cli.signatures import Table, bind, validated
 
 # For weights whose initialiser no argument names.
@@ -91,6 +92,19 @@ def within(weights: Iterable[Weight], name: str, owner: str) -> list[Weight]:
         )
         for weight in weights
     ]
+
+
+def check_repeated(count: int, weights: int, key: str) -> None:
+    """Check that a layer's own repetitions give no more than a plan may hold.
+
+    Raises:
+        LayerError: if they do.
+    """
+    if count > MOST_LAYERS or count * weights > MOST_ENTRIES:
+        found = f"{shown(count)} times {weights} weights"
+        raise LayerError(
+            f"expected at most {MOST_LAYERS} layers and {MOST_ENTRIES} weights, found {found}", key
+        )
 
 
 class LayerEntry(Table):
@@ -188,11 +202,46 @@ def check_type(
     raise SpecError(message, (*path, "type"))
 
 
+# Of a spec, however they are repeated within each other.
+MOST_LAYERS = 250_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count the layers that a spec constructs or builds, and what their names take in weights'."""
+
+    count: int = 0
+    letters: int = 0
+
+    def add(self, path: KeyPath) -> None:
+        """Count one more layer.
+
+        Raises:
+            SpecError: if that is one too many.
+        """
+        self.count += 1
+        if self.count > MOST_LAYERS:
+            raise SpecError(f"expected at most {MOST_LAYERS} layers once repeated", path)
+
+    def weigh(self, name: str, weights: int, path: KeyPath) -> None:
+        """Count a layer's weights, and its name as a part of theirs.
+
+        Raises:
+            SpecError: if these are too many, or the names too long in all.
+        """
+        if weights > MOST_ENTRIES:
+            raise SpecError(f"expected at most {MOST_ENTRIES} weights, found {weights}", path)
+        self.letters += len(name) * weights
+        if self.letters > LARGEST_NAMES:
+            raise SpecError(f"expected names of at most {LARGEST_NAMES >> 20} MiB in all", path)
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """Hold a layer as constructed: its name, its arguments, and the rule that builds it.
 
-    `gives_dtype` says whether layers within take its dtype, where their own entries give none.
+    `built` counts what the spec builds; `gives_dtype` says whether layers within take its dtype,
+    where their own entries give none.
     """
 
     name: str
@@ -200,6 +249,7 @@ class Layer:
     place: Place
     function: Callable[..., Built]
     arguments: dict[str, Any]
+    built: Tally
     gives_dtype: bool = False
 
     def build(self, *inputs: Flow) -> Built:
@@ -208,6 +258,7 @@ class Layer:
         Raises:
             SpecError: at the argument or the layer that the inputs do not fit.
         """
+        self.built.add(self.place.path)
         several = self.function.__code__.co_varnames[0] == "xs"
         if not several and len(inputs) != 1:
             raise SpecError(
@@ -217,6 +268,7 @@ class Layer:
             output, weights = self.function(inputs if several else inputs[0], **self.arguments)
         except LayerError as error:
             raise SpecError(str(error), (*self.place.path, *error.path)) from None
+        self.built.weigh(self.name, len(weights), self.place.path)
         return Built(output, [self._placed(weight) for weight in weights])
 
     def _placed(self, weight: Weight) -> Weight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -18,6 +19,8 @@ from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 
+# Files of a folder that stay open: macOS lets a process have 256, Linux often 1,024.
+MOST_OPEN = 64
 BOX_ELEMENTS = 1 << 18
 # Long enough that a read is more than a call, short enough that a box of two such sides is small.
 BOX_SIDE = 512
@@ -29,7 +32,7 @@ Box = tuple[slice, ...]
 
 
 class Elements:
-    """Read elements of a file's tensors, from any thread; each file of a folder is opened once.
+    """Read elements of a file's tensors, from any thread.
 
     A tensor in chunks is read from its start on, in runs one after the other, and as a whole for
     boxes.
@@ -129,20 +132,30 @@ class Elements:
         assert tensor.offset is not None
         view = out.view(np.uint8).data
         offset = tensor.offset + first * out.itemsize
-        descriptor = self._descriptor(tensor.path or self.file.path)
-        while view:
-            count = os.preadv(descriptor, [view], offset)
-            if not count:
-                raise FormatError(
-                    f"{self.file.path}: {shown(tensor.name)}: the file ends too early"
-                )
-            view, offset = view[count:], offset + count
+        with self._opened(tensor.path or self.file.path) as descriptor:
+            while view:
+                count = os.preadv(descriptor, [view], offset)
+                if not count:
+                    raise FormatError(
+                        f"{self.file.path}: {shown(tensor.name)}: the file ends too early"
+                    )
+                view, offset = view[count:], offset + count
 
-    def _descriptor(self, path: Path) -> int:
+    @contextlib.contextmanager
+    def _opened(self, path: Path) -> Iterator[int]:
+        """Give a file's descriptor, which is kept for the first files and closed for others."""
         with self._lock:
-            if path not in self._descriptors:
-                self._descriptors[path] = os.open(path, os.O_RDONLY)
-            return self._descriptors[path]
+            kept = self._descriptors.get(path, -1)
+            if kept < 0 and len(self._descriptors) < MOST_OPEN:
+                kept = self._descriptors[path] = os.open(path, os.O_RDONLY)
+        if kept >= 0:
+            yield kept
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _dtype(tensor: StoredTensor) -> np.dtype[Any]:

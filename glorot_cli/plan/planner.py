@@ -20,7 +20,7 @@ from glorot_cli.plan.decisions import Decision, Draft, decide_draft
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
 from glorot_cli.plan.tensors import Plan, PlannedTensor
-from glorot_cli.repeats import Stamped, fill_name
+from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
 from glorot_cli.streams import DEFAULT, seeds_of
 
@@ -70,8 +70,13 @@ class _Planner:
         check_stream(self.spec, self.seed)
         planned: dict[str, PlannedTensor] = {}
         ties: list[tuple[str, str, Shape | None, KeyPath]] = []
-        nbytes = 0
+        nbytes = letters = 0
         for draft in self._drafts():
+            letters += len(draft.name)
+            if letters > LARGEST_NAMES:
+                raise SpecError(
+                    f"expected names of at most {LARGEST_NAMES >> 20} MiB in all", draft.path
+                )
             _check_name(draft.name, draft.path)
             if draft.name in planned:
                 lacking = [

@@ -21,6 +21,7 @@ from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule
+from glorot_cli.products import check_products
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.signatures import Table, validated
 from glorot_cli.spec.canonical import canonical
@@ -126,6 +127,7 @@ class Spec:
 
     def layers(self) -> Iterator[Stamped]:
         """Stamp out the layers, in order."""
+        check_products(self.table.layers, self.dims, ("layers",))
         return stamp_layers(self.table.layers, self.dims)
 
     def inputs(self) -> dict[str, Dims]:
@@ -136,6 +138,7 @@ class Spec:
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
         """Stamp out the raw tensors, in order."""
+        check_products(self.table.tensors, self.dims, ("tensors",))
         # An entry that uses no index is the same in all its repetitions; None marks one that does.
         alike: dict[int, TensorEntry | None] = {}
         for stamped in stamp_tensors(self.table.tensors, self.dims):

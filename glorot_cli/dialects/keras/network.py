@@ -14,6 +14,7 @@ from glorot_cli.dialects.layer import (
     Layer,
     LayerEntry,
     Place,
+    Tally,
     Weight,
     bind_layer,
     check_type,
@@ -88,10 +89,12 @@ class Dialect:
 
     def __init__(self) -> None:
         self.names = Counters()
+        self.made, self.built = Tally(), Tally()
 
     def layer(self, place: Place) -> Layer:
         entry = read_entry(place, LayerEntry, "a layer", "{type: Dense, units: 4}")
         check_type(entry.type, LAYERS, "torch", "layer", place.path)
+        self.made.add(place.path)
         function = LAYERS[entry.type]
         # Inner layers are constructed before the one that holds them, and take their names first.
         arguments = bind_layer(function, entry, place, self)
@@ -102,13 +105,13 @@ class Dialect:
         else:
             name = _checked_name(entry.name, place.path)
         is_model = entry.type in MODELS
-        return Layer(name, entry, place, function, arguments, gives_dtype=is_model)
+        return Layer(name, entry, place, function, arguments, self.built, gives_dtype=is_model)
 
     def _stacked(self, place: Place, cells: list[Layer]) -> Layer:
         """Hold the cells of an RNN as Keras does."""
         kind = "StackedRNNCells"
         name = self.names.next(snake_case(kind))
-        return Layer(name, LayerEntry(type=kind), place, LAYERS[kind], {"cells": cells})
+        return Layer(name, LayerEntry(type=kind), place, LAYERS[kind], {"cells": cells}, self.built)
 
     def network(self, items: object, place: Place, path: KeyPath) -> Steps:
         whole = (*place.path, *path)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from glorot_cli.arguments import Number, Size
-from glorot_cli.dialects.layer import Built, Flow, LayerError, Weight
+from glorot_cli.dialects.layer import Built, Flow, LayerError, Weight, check_repeated
 from glorot_cli.dialects.torch.linear import Linear, default, expect
 from glorot_cli.dialects.torch.normalization import LayerNorm
 
@@ -112,6 +112,7 @@ def Transformer(
     weights: list[Weight] = []
     for stack, (count, attentions) in stacks.items():
         layer = _transformer(x, attentions, d_model, nhead, dim_feedforward, bias).weights
+        check_repeated(count, len(layer), f"num_{stack}_layers")
         parts = {f"layers.{index}": layer for index in range(count)} | {"norm": norm}
         weights += [
             replace(w, name=f"{stack}.{part}.{w.name}") for part, own in parts.items() for w in own

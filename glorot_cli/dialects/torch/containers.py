@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from glorot_cli.arguments import Size
-from glorot_cli.dialects.layer import Built, Flow, InnerLayer, InnerNetwork, Layer, Weight
+from glorot_cli.dialects.layer import (
+    Built,
+    Flow,
+    InnerLayer,
+    InnerNetwork,
+    Layer,
+    Weight,
+    check_repeated,
+)
 
 
 def Sequential(x: Flow, *, layers: InnerNetwork) -> Built:
@@ -51,6 +59,7 @@ def stack(x: Flow, layer: Layer, count: int, norm: Layer | None) -> Built:
     weights: list[Weight] = []
     for index in range(count):
         x, own = layer.build(x)
+        check_repeated(count, len(own), "num_layers")
         weights += [replace(w, name=f"layers.{index}.{w.name}") for w in own]
     if norm is not None:
         x, own = norm.build(x)

@@ -15,6 +15,7 @@ from glorot_cli.dialects.layer import (
     Layer,
     LayerEntry,
     Place,
+    Tally,
     Weight,
     bind_layer,
     check_type,
@@ -55,6 +56,9 @@ def place_layers(
 class Dialect:
     """Construct the modules of one spec."""
 
+    def __init__(self) -> None:
+        self.made, self.built = Tally(), Tally()
+
     def layer(self, place: Place) -> Layer:
         example = "{type: Linear, in_features: 3, out_features: 4}"
         entry = read_entry(place, ModuleEntry, "a module", example)
@@ -65,10 +69,11 @@ class Dialect:
                 at_key=True,
             )
         check_type(entry.type, LAYERS, "keras", "module", place.path)
+        self.made.add(place.path)
         function = LAYERS[entry.type]
         arguments = bind_layer(function, entry, place, self, KEYS)
         name = _checked_name(entry, place.path)
-        return Layer(name, entry, place, function, arguments, gives_dtype=True)
+        return Layer(name, entry, place, function, arguments, self.built, gives_dtype=True)
 
     def network(self, items: object, place: Place, path: KeyPath) -> Modules:
         whole = (*place.path, *path)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from glorot_cli.arguments import Margins, Number, Size
-from glorot_cli.dialects.layer import Built, Flow, LayerError, Weight
+from glorot_cli.dialects.layer import Built, Flow, LayerError, Weight, check_repeated
 from glorot_cli.dialects.torch.linear import expect, within_one_over_root
 
 
@@ -88,7 +88,9 @@ def _recurrent(
     for layer in range(num_layers):
         for direction in directions:
             suffix = f"_l{layer}{direction}"
-            weights += _step(gates, inputs, hidden_size, state, bias, suffix, proj_size)
+            own = _step(gates, inputs, hidden_size, state, bias, suffix, proj_size)
+            check_repeated(num_layers, len(directions) * len(own), "num_layers")
+            weights += own
         inputs = state * len(directions)
     return Built(None if x is None else (*x[:-1], inputs), weights)
 
