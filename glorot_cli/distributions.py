@@ -26,11 +26,17 @@ class Uniform:
         """The bound of a symmetric range."""
         return self.high if self.low == -self.high else None
 
+    @property
+    def half(self) -> float:
+        """Half the range's width, which may be wider than the largest number."""
+        width = self.high - self.low
+        return width / 2.0 if math.isfinite(width) else self.high / 2.0 - self.low / 2.0
+
     def mean(self, shape: Shape) -> float:
-        return self.low + (self.high - self.low) / 2.0
+        return self.low + self.half
 
     def std(self, shape: Shape) -> float:
-        return (self.high - self.low) / math.sqrt(12.0)
+        return 2.0 * (self.half / math.sqrt(12.0))
 
 
 @dataclass(frozen=True, slots=True)

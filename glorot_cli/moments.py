@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Hold the sums of a block about a centre, which is the same for all blocks of a tensor."""
+    """Hold the sums of a block about a centre, which is the same for all blocks of a tensor.
+
+    `count`, the extremes and the sums are of the finite elements; `nan` and `inf` count the rest.
+    `total` is in units of `scale`, a power of two, and `squares` in units of its square: neither
+    squares of 1e-170 nor of 1e160 are numbers.
+    """
 
     count: int
     minimum: float
@@ -23,6 +28,9 @@ class Moments:
     centre: float
     total: float
     squares: float
+    scale: float = 1.0
+    nan: int = 0
+    inf: int = 0
 
     @classmethod
     def of(
@@ -43,25 +51,40 @@ class Moments:
         if extremes is None:
             extremes = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
         low, high = extremes
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return cls._of_finite(block, centre)
+        scale = _scale_of(max(-low, high, abs(centre)))
+        about = centre / scale
         if low == high:
-            offset = low - centre
+            offset = low / scale - about
             squares = block.size * (offset * offset)
-            return cls(block.size, low, high, centre, block.size * offset, squares)
-        if centre != 0.0:
+            return cls(block.size, low, high, centre, block.size * offset, squares, scale)
+        if scale != 1.0:
+            block = np.ldexp(block, 1 - math.frexp(scale)[1])
+        if about != 0.0:
             block = np.subtract(
                 block,
-                block.dtype.type(centre),
+                block.dtype.type(about),
                 out=None if scratch is None or scratch.size < block.size else scratch[: block.size],
             )
         total, squares = float(np.dot(block, _ones(block))), float(np.dot(block, block))
-        if squares == math.inf and block.itemsize < 8 and -math.inf < low and high < math.inf:
-            wide = block.astype(np.float64)
-            total, squares = float(np.sum(wide)), float(np.dot(wide, wide))
-        return cls(block.size, low, high, centre, total, squares)
+        return cls(block.size, low, high, centre, total, squares, scale)
+
+    @classmethod
+    def _of_finite(cls, block: Array, centre: float) -> Moments:
+        """Take the moments of a block's finite elements, if it has any, and count the others."""
+        import numpy as np
+
+        finite = block[np.isfinite(block)]
+        nan = int(np.count_nonzero(np.isnan(block)))
+        inf = block.size - finite.size - nan
+        if not finite.size:
+            return cls(0, math.nan, math.nan, centre, 0.0, 0.0, 1.0, nan, inf)
+        return replace(cls.of(finite, centre), nan=nan, inf=inf)
 
     @classmethod
     def of_runs(cls, block: Array, starts: Sequence[int]) -> list[Moments]:
-        """Take the moments, about 0, of each of the runs of elements that begin at `starts`."""
+        """Take the moments, about 0, of each of the runs of float32 that begin at `starts`."""
         import numpy as np
 
         lows = np.minimum.reduceat(block, starts).tolist()
@@ -82,50 +105,99 @@ class Moments:
 
     def about(self, centre: float) -> Moments:
         """Return the same moments about another centre."""
-        shift = self.centre - centre
-        squares = self.squares + shift * (2.0 * self.total + self.count * shift)
-        total = self.total + self.count * shift
-        return Moments(self.count, self.minimum, self.maximum, centre, total, squares)
+        if centre == self.centre:
+            return self
+        scale = max(self.scale, _scale_of(max(abs(self.centre), abs(centre))))
+        total, squares = self._in(scale)
+        shift = self.centre / scale - centre / scale
+        squares += shift * (2.0 * total + self.count * shift)
+        total += self.count * shift
+        return replace(self, centre=centre, total=total, squares=squares, scale=scale)
 
     def merged(self, other: Moments) -> Moments:
         """Join the moments of two blocks."""
+        # A block of nothing but its centre has no scale of its own.
+        scale = max((part.scale for part in (self, other) if part.squares), default=1.0)
+        total, squares = self._in(scale)
+        other_total, other_squares = other._in(scale)
+        mine, its = self, other
+        if not mine.count or not its.count:
+            mine = its = mine if mine.count else its
         return Moments(
             self.count + other.count,
-            _extreme(self.minimum, other.minimum, self.minimum < other.minimum),
-            _extreme(self.maximum, other.maximum, self.maximum > other.maximum),
+            mine.minimum if mine.minimum < its.minimum else its.minimum,
+            mine.maximum if mine.maximum > its.maximum else its.maximum,
             self.centre,
-            self.total + other.total,
-            self.squares + other.squares,
+            total + other_total,
+            squares + other_squares,
+            scale,
+            self.nan + other.nan,
+            self.inf + other.inf,
         )
+
+    def _in(self, scale: float) -> tuple[float, float]:
+        """Return the sums in units of a scale that is not below their own, or of no matter."""
+        if scale == self.scale:
+            return self.total, self.squares
+        ratio = self.scale / scale
+        return self.total * ratio, self.squares * ratio * ratio
+
+    @property
+    def offset(self) -> float:
+        """How far the mean is from the centre."""
+        return self.total / self.count * self.scale
+
+    @property
+    def deviation(self) -> float:
+        """The root of the mean square about the centre."""
+        return math.sqrt(self.squares / self.count) * self.scale
+
+    def relative_square(self, std: float) -> float:
+        """Return the mean square about the centre in units of a variance, at most 1e100."""
+        ratio = self.deviation / std
+        return min(ratio * ratio, 1e100)
 
     @property
     def mean(self) -> float:
         """The mean, rounded to a hundred-thousandth of the spread, below which sums are noise."""
-        mean = self.centre + self.total / self.count
-        if self.minimum == self.maximum:
+        if self.minimum == self.maximum or not self.count:
             return self.minimum
-        spread = self._std
-        if not (math.isfinite(mean) and math.isfinite(spread)) or spread == 0.0:
+        mean, spread = self.centre + self.offset, self.spread
+        if spread == 0.0:
             return mean
-        return round(mean, 5 - math.floor(math.log10(spread)))
+        try:
+            return round(mean, 5 - math.floor(math.log10(spread)))
+        except OverflowError:  # rounded up, it would be beyond the largest number
+            return mean
 
     @property
     def std(self) -> float:
         """The standard deviation to four significant digits."""
-        return significant(self._std)
+        return significant(self.spread)
 
     @property
-    def _std(self) -> float:
+    def others(self) -> str:
+        """What is there beside the finite elements: `3 NaN, 1 inf`, or nothing."""
+        counted = ((self.nan, "NaN"), (self.inf, "inf"))
+        return ", ".join(f"{count:,} {name}" for count, name in counted if count)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation, unrounded."""
+        if not self.count:
+            return math.nan
         if self.minimum == self.maximum:
             return 0.0
         offset = self.total / self.count
         variance = self.squares / self.count - offset * offset
-        return math.sqrt(max(variance, 0.0))
+        return math.sqrt(max(variance, 0.0)) * self.scale
 
 
-def _extreme(mine: float, other: float, mine_is_beyond: bool) -> float:
-    """Choose between two extremes, keeping a NaN wherever it stands."""
-    return mine if mine_is_beyond or math.isnan(mine) else other
+def _scale_of(largest: float) -> float:
+    """Return the power of two in whose units numbers up to `largest` are squared: mostly 1."""
+    if largest == 0.0 or 2.0**-40 <= largest <= 2.0**40:
+        return 1.0
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 _ONES: dict[str, Array] = {}
@@ -144,4 +216,5 @@ def significant(number: float, digits: int = 4) -> float:
     """Round to significant digits."""
     if number == 0.0 or not math.isfinite(number):
         return number
-    return float(f"{number:.{digits - 1}e}")
+    rounded = float(f"{number:.{digits - 1}e}")
+    return rounded if math.isfinite(rounded) else number

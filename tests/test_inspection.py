@@ -18,6 +18,7 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
+from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.fans import Fans, glorot_limit
 from glorot_cli.report import tables as report
 from glorot_cli.writing.weights import provenance
@@ -198,23 +199,95 @@ def test_a_small_spread_beside_a_large_mean_keeps_its_digits() -> None:
     assert narrow.moments.std == pytest.approx(float(np.load("v.npy").std(dtype="f8")), rel=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "float8_e5m2"])
+def test_what_is_no_number_is_counted(dtype: str, run: Run) -> None:
+    values = np.array([[1, np.nan, np.inf], [2, -np.inf, 3]]).astype(numpy_dtype(dtype))
+    safetensors.numpy.save_file({"a": values, "b": np.ones(2, "f4")}, "x.safetensors")
+    code, out, err = run("inspect", "x.safetensors")
+    assert (code, err) == (0, "")
+    row = next(line for line in out.split("\n") if line.startswith("a "))
+    assert row.split()[7:11] == ["1", "3", "2", "0.8165"]
+    assert row.endswith("1 NaN, 2 inf")
+    assert out.endswith("\nnot finite: a: 1 NaN, 2 inf\n")
+    assert run("inspect", "x.safetensors", "--finite", "--quiet") == (1, "", "")
+    assert run("inspect", "x.safetensors", "--finite", "--include", "b", "--quiet") == (0, "", "")
+    a = {t.name: t for t in glorot.inspect_weights("x.safetensors").tensors}["a"]
+    assert (a.fits, a.agrees) == ([], None)
+
+
+def test_elements_that_are_not_read_are_not_said_to_be_finite(run: Run) -> None:
+    header = b'{"a": {"dtype": "F4", "shape": [4], "data_offsets": [0, 2]}}'
+    Path("x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    code, out, err = run("inspect", "x.safetensors", "--finite")
+    assert (code, err) == (1, "note: 'a': elements of F4 are not read, so not known to be finite\n")
+    assert "not finite" not in out
+
+
+def test_finite_needs_the_elements(run: Run) -> None:
+    assert run("inspect", "x.safetensors", "--finite", "--headers") == (
+        2,
+        "",
+        "glorot: --finite reads the elements, --headers does not: leave one of them out\n",
+    )
+
+
+def test_our_own_file_with_a_nan_disagrees(planned: Planned) -> None:
+    glorot.write_weights(planned(**SPEC), "w.safetensors")
+    data = bytearray(Path("w.safetensors").read_bytes())
+    data[-4:] = np.array([np.nan], "<f4").tobytes()
+    Path("w.safetensors").write_bytes(data)
+    assert [t.agrees for t in glorot.inspect_weights("w.safetensors").tensors].count(False) == 1
+
+
+@pytest.mark.parametrize("stddev", [1e-300, 1e-170, 1e160, 1e300])
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        {"name": "normal", "std": "S"},
+        {"name": "truncated_normal", "stddev": "S"},
+        {"name": "trunc_normal", "std": "S", "a": "-2S", "b": "2S"},
+        {"name": "uniform", "a": 0.0, "b": "S"},
+        {"name": "orthogonal", "gain": "S"},
+        {"name": "identity", "gain": "S"},
+        {"name": "constant", "value": "S"},
+    ],
+    ids=lambda initializer: initializer["name"],
+)
+def test_extreme_scales_are_known_again(
+    initializer: dict[str, object], stddev: float, run: Run, planned: Planned
+) -> None:
+    given = {
+        key: {"S": stddev, "2S": 2 * stddev, "-2S": -2 * stddev}.get(str(value), value)
+        for key, value in initializer.items()
+    }
+    entry = {"shape": [64, 80], "axes": "IO", "initializer": given}
+    glorot.write_weights(planned(seed=1, dtype="float64", tensors={"w": entry}), "w.safetensors")
+    (tensor,) = glorot.inspect_weights("w.safetensors").tensors
+    assert tensor.agrees
+    assert tensor.fits
+    assert run("verify", "w.safetensors", "--statistics")[0] == 0
+    assert run("inspect", "w.safetensors", "--finite", "--json")[0] == 0
+
+
 def test_statistics_that_are_no_numbers_are_null_in_json(run: Run) -> None:
     arrays = {
         "a": np.array([[1, np.nan], [2, 3]], "f4"),
         "b": np.array([[1, np.inf], [2, 3]], "f4"),
         "c": np.array([[-3e38, 3e38]], "f4"),
         "d": np.array([], "f4"),
+        "e": np.array([np.nan, np.nan], "f2"),
     }
     safetensors.numpy.save_file(arrays, "x.safetensors")
     code, out, err = run("inspect", "x.safetensors", "--json")
     assert (code, err) == (0, "")
     found = {t["name"]: t["statistics"] for t in json.loads(out)["files"][0]["tensors"]}
     assert found == {
-        "a": {"min": None, "max": None, "mean": None, "std": None},
-        "b": {"min": 1.0, "max": None, "mean": None, "std": None},
+        "a": {"min": 1.0, "max": 3.0, "mean": 2.0, "std": 0.8165, "nan": 1, "inf": 0},
+        "b": {"min": 1.0, "max": 3.0, "mean": 2.0, "std": 0.8165, "nan": 0, "inf": 1},
         "c": {"min": float(np.float32(-3e38)), "max": float(np.float32(3e38)),
-              "mean": 0.0, "std": 3e38},
+              "mean": 0.0, "std": 3e38, "nan": 0, "inf": 0},
         "d": None,
+        "e": {"min": None, "max": None, "mean": None, "std": None, "nan": 2, "inf": 0},
     }  # fmt: skip
 
 
@@ -258,7 +331,7 @@ def test_a_file_in_json(run: Run, planned: Planned) -> None:
     assert list(file) == ["path", "format", "provenance", "tensors", "totals"]
     (tensor,) = file["tensors"]
     statistics, fitting = tensor.pop("statistics"), tensor.pop("fits")
-    assert list(statistics) == ["min", "max", "mean", "std"]
+    assert list(statistics) == ["min", "max", "mean", "std", "nan", "inf"]
     expected = glorot.draw(plan, "dense/kernel")
     assert statistics["min"] == float(expected.min())
     assert statistics["max"] == float(expected.max())

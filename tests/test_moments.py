@@ -73,20 +73,61 @@ def test_cancelled_squares_are_no_negative_spread() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_nan_stays_wherever_it_stands(position: int) -> None:
-    blocks = [of([1.0, 2.0]), of([math.nan, 3.0])]
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_what_is_no_number_is_counted_and_left_out(position: int, dtype: str) -> None:
+    blocks = [of([1.0, 2.0], dtype=dtype), of([math.nan, 6.0, -math.inf, math.inf], dtype=dtype)]
     found = blocks[position].merged(blocks[1 - position])
-    assert math.isnan(found.minimum)
-    assert math.isnan(found.maximum)
-    assert math.isnan(found.mean)
-    assert math.isnan(found.std)
+    assert found == Moments(3, 1.0, 6.0, 0.0, 9.0, 41.0, nan=1, inf=2)
+    assert (found.mean, found.std, found.others) == (3.0, 2.16, "1 NaN, 2 inf")
 
 
-def test_infinity_is_an_extreme() -> None:
-    with np.errstate(invalid="ignore"):
-        found = of([-math.inf, 1.0])
-    assert (found.minimum, found.maximum, found.mean) == (-math.inf, 1.0, -math.inf)
-    assert math.isnan(found.std)
+def test_a_block_without_numbers_adds_none() -> None:
+    none = of([math.nan, math.nan])
+    assert (none.count, none.nan) == (0, 2)
+    assert all(map(math.isnan, (none.minimum, none.maximum, none.mean, none.std)))
+    assert of([1.0, 3.0]).merged(none) == Moments(2, 1.0, 3.0, 0.0, 4.0, 10.0, nan=2)
+    assert none.merged(of([1.0, 3.0])) == Moments(2, 1.0, 3.0, 0.0, 4.0, 10.0, nan=2)
+    assert none.merged(none).nan == 4
+
+
+def test_numbers_leave_no_words_about_others() -> None:
+    assert of([1.0, 2.0]).others == ""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [("f4", 2.0**-140), ("f4", 1e-30), ("f4", 5e37), ("f8", 1e-320), ("f8", 1e-170), ("f8", 1e160),
+     ("f8", 2.9e307)],
+)  # fmt: skip
+def test_squares_neither_vanish_nor_overflow(dtype: str, unit: float) -> None:
+    values = np.array([1.0, 2.0, 6.0, -3.0]).astype(dtype) * np.dtype(dtype).type(unit)
+    expected = 3.2015621187164243 * unit  # the std of 1, 2, 6, -3
+    found = Moments.of(values, 0.0)
+    assert found.mean == pytest.approx(1.5 * unit, rel=1e-3)
+    assert found.std == pytest.approx(expected, rel=2e-3)
+    parts = Moments.of(values[:2], 0.0).merged(Moments.of(values[2:], 0.0))
+    assert (parts.mean, parts.std) == (found.mean, found.std)
+    about = found.about(float(values[0])).about(0.0)
+    assert (about.mean, about.std) == (found.mean, found.std)
+    assert found.relative_square(expected) == pytest.approx(12.5 / 10.25, rel=2e-3)
+
+
+def test_blocks_of_other_scales_merge() -> None:
+    tiny, huge = of([1e-170, -1e-170]), of([0.0, 2e160])
+    assert (tiny.std, huge.std) == (1e-170, 1e160)
+    assert tiny.merged(huge) == huge.merged(tiny)
+    assert tiny.merged(huge).std == 8.66e159
+    assert tiny.merged(of([0.0, 0.0])).std == 7.071e-171
+    assert of([0.0]).merged(tiny).std == 8.165e-171
+
+
+def test_another_centre_far_from_tiny_numbers() -> None:
+    assert of([1e-170, -1e-170]).about(1.0).deviation == 1.0
+    assert of([1e-170, -1e-170]).about(-1e200).deviation == 1e200
+
+
+def test_a_relative_square_is_finite() -> None:
+    assert of([1e160, -1e160]).relative_square(1e-160) == 1e100
 
 
 def test_the_mean_is_rounded_to_what_sums_can_tell() -> None:
@@ -103,6 +144,7 @@ def test_significant_digits(number: float, rounded: float) -> None:
 
 
 def test_no_number_is_left_alone() -> None:
+    assert significant(1.79769e308) == 1.79769e308
     assert math.isnan(significant(math.nan))
     assert significant(math.inf) == math.inf
 

@@ -196,6 +196,8 @@ def _read(
             stored, plan, fans = readable[number][1]
             moments = functools.reduce(Moments.merged, (moments for moments, _ in parts))
             ordered = np.sort(np.concatenate([sample for _, sample in parts]))
+            if moments.others:
+                ordered = ordered[np.isfinite(ordered)]
             sketch = Sketch(moments, ordered)
             names = fits(sketch, fans, stored.dtype)
             if moments.count <= _MANY or not any(
@@ -235,10 +237,10 @@ def _moments(block: Array) -> Moments:
     extremes = _bfloat16_extremes(block) if block.dtype.name == "bfloat16" else None
     block = _floats(block)
     found = Moments.of(block, 0.0, extremes=extremes)
-    mean = found.total / found.count
-    if found.squares < 1.1 * found.count * mean * mean < math.inf:
+    mean = found.total / max(1, found.count)
+    if found.squares < 1.1 * found.count * mean * mean:
         # The spread is small beside the mean: sums about 0 would lose its digits.
-        centre = float(block.dtype.type(mean))
+        centre = float(block.dtype.type(mean * found.scale))
         found = Moments.of(block, centre, extremes=extremes).about(0.0)
     return found
 

@@ -24,14 +24,16 @@ from glorot_cli.cli.options import (
     SetOption,
     WorkersOption,
     choice,
+    note,
 )
 from glorot_cli.cli.specs import planned
-from glorot_cli.errors import GlorotError
+from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import FAN_RULES, FanRule
 
 if TYPE_CHECKING:
     from glorot_cli.checks.diff import Diff
     from glorot_cli.checks.evidence import Evidence
+    from glorot_cli.checks.inspection import InspectedTensor
     from glorot_cli.checks.verify import Verification
 
 
@@ -49,6 +51,9 @@ def inspect(
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Hash each tensor's elements too.")
     ] = False,
+    finite: Annotated[
+        bool, typer.Option("--finite", help="Exit with 1 if a tensor holds NaN or infinity.")
+    ] = False,
     workers: WorkersOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -59,6 +64,8 @@ def inspect(
     from glorot_cli.report import tables as report
 
     choice("--fans", rule, FAN_RULES)
+    if finite and headers:
+        raise GlorotError("--finite reads the elements, --headers does not: leave one of them out")
     found = [
         inspect_weights(
             file,
@@ -81,6 +88,19 @@ def inspect(
             if index:
                 print()
             report.print_inspection(each)
+    known = [_is_finite(tensor) for each in found for tensor in each.tensors if finite]
+    if not all(known):
+        raise typer.Exit(Exit.DIFFERENT)
+
+
+def _is_finite(tensor: InspectedTensor) -> bool:
+    """Tell whether every element is known to be a number."""
+    if tensor.moments is not None:
+        return not tensor.moments.others
+    if tensor.nbytes:
+        what = f"elements of {tensor.dtype} are not read, so not known to be finite"
+        note(f"{shown(tensor.name)}: {what}", quiet=False)
+    return not tensor.nbytes
 
 
 def verify(

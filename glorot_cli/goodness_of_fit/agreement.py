@@ -22,10 +22,12 @@ def agrees(
         {fit.distribution for fit in fits},
         sketch.moments,
     )
+    if m.nan or m.inf:
+        return False
     match distribution:
         case Patched(law=Constant(value=value), value=patch):
             return (m.minimum, m.maximum) == (min(value, patch), max(value, patch)) and _same(
-                m.total / m.count, distribution.mean(planned.shape), planned.dtype
+                m.offset, distribution.mean(planned.shape), planned.dtype
             )
         case Patched():
             return None
@@ -33,7 +35,7 @@ def agrees(
             return m.minimum == m.maximum and _same(m.minimum, value, planned.dtype)
         case Ones(gain=gain):
             return _same(m.minimum + m.maximum, gain, planned.dtype) and _same(
-                m.total, gain * distribution.count * distribution.groups, planned.dtype
+                m.offset, distribution.mean(planned.shape), planned.dtype
             )
         case Orthogonal():
             return (

@@ -33,9 +33,8 @@ def distribution_alarms(
 ) -> Iterator[Alarm]:
     """Give the tests of a distribution that elements fail, given their moments about its mean."""
     n, low, high = moments.count, moments.minimum, moments.maximum
-    if not (math.isfinite(low) and math.isfinite(high)):
-        found = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
-        yield Alarm("finite", f"found {found}", 0.0)
+    if moments.nan or moments.inf:
+        yield Alarm("finite", f"found {moments.others}", 0.0)
         return
     precision = PRECISIONS[dtype]
     if low == high and n * (precision.fraction + 1) >= 60:
@@ -54,12 +53,12 @@ def distribution_alarms(
             text = f"{low:.4g} to {high:.4g} is no range of {n:,} elements"
             yield Alarm("range", text, chance)
     std = distribution.std(())
-    mean = moments.centre + moments.total / n
+    mean = moments.centre + moments.offset
     chance = p_values.mean_chance(distribution, n, mean, step)
     if chance < threshold:
         yield Alarm("mean", f"expected {distribution.mean(()):.4g}, found {mean:.4g}", chance)
-    square = moments.squares / n / std**2
-    chance = p_values.square_chance(distribution, n, square, 2.0 * step / std + (step / std) ** 2)
+    square = moments.relative_square(std)
+    chance = p_values.square_chance(distribution, n, square, p_values.square_slack(step, std))
     if chance < threshold:
         text = f"expected std {std:.4g}, found {std * math.sqrt(square):.4g}"
         yield Alarm("variance", text, chance)
@@ -85,7 +84,8 @@ def orthogonal_alarms(distribution: Orthogonal, values: Array, dtype: str) -> It
         values.reshape(shape[0], -1) if distribution.first else values.reshape(-1, values.shape[-1])
     )
     matrix = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
-    products = matrix.astype(np.float64) @ matrix.T.astype(np.float64) / distribution.gain**2
+    matrix = matrix.astype(np.float64) / distribution.gain
+    products = matrix @ matrix.T
     off = float(np.abs(products - np.eye(len(products))).max())
     if off > 2.0 * 2.0 ** -PRECISIONS[dtype].fraction + 1e-5:
         yield Alarm("orthogonal", f"products of its vectors are off by {off:.3g} gain**2", 0.0)

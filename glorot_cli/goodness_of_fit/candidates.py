@@ -55,7 +55,7 @@ class Sketch:
         low, high = self.moments.minimum, self.moments.maximum
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             return []
-        edges = low + (high - low) * (np.arange(1, BINS) / BINS)
+        edges = low + 2.0 * ((high / 2.0 - low / 2.0) * (np.arange(1, BINS) / BINS))
         ends = np.searchsorted(self.ordered, edges.astype(self.ordered.dtype), side="right")
         return [int(n) for n in np.diff(np.concatenate(([0], ends, [self.ordered.size])))]
 
@@ -63,10 +63,10 @@ class Sketch:
 def fits(sketch: Sketch, fans: Fans | None, dtype: str) -> list[Fit]:
     """Name the distributions that a tensor's elements fit, the best defined first."""
     m = sketch.moments
+    if m.nan or m.inf:
+        return []  # no start has any
     if dtype not in PRECISIONS:
         return [_constant(m.minimum)] if m.minimum == m.maximum else []
-    if not (math.isfinite(m.minimum) and math.isfinite(m.maximum)):
-        return []
     found = []
     if m.minimum == m.maximum:
         found.append(_constant(m.minimum))
@@ -126,17 +126,15 @@ def quality(
         return 0.0
     step, std = p_values.rounding(distribution, precision), distribution.std(())
     about = sketch.moments.about(distribution.mean(()))
-    square = about.squares / n / std**2
-    slack = 2.0 * step / std + (step / std) ** 2
+    square = about.relative_square(std)
+    slack = p_values.square_slack(step, std)
     # Far off by the variance of a normal distribution's square, which has the largest of all.
     if (abs(square - 1.0) - slack) * math.sqrt(n / 2.0) > 12.0 and n > 100:
         return 0.0
     widest = max(step, 2.0**-precision.fraction * max(-low, high))
     worst = p_values.extremes_chance(distribution, n, low, high, widest)
     if worst >= least:
-        worst = min(
-            worst, p_values.mean_chance(distribution, n, about.centre + about.total / n, step)
-        )
+        worst = min(worst, p_values.mean_chance(distribution, n, about.centre + about.offset, step))
     if worst >= least:
         worst = min(worst, p_values.square_chance(distribution, n, square, slack))
     if worst >= least:
@@ -153,8 +151,7 @@ def _free(sketch: Sketch, dtype: str) -> Iterator[Fit]:
     """Give the distributions that fit with the parameters that suit the elements best."""
     m = sketch.moments
     n, low, high = m.count, m.minimum, m.maximum
-    mean = m.total / n
-    std = math.sqrt(max(m.squares / n - mean * mean, 0.0))
+    mean, std = m.offset, m.spread
     if std == 0.0:
         return
     # A mean that chance explains is 0.
@@ -200,7 +197,7 @@ def _cut_chance(distribution: TruncatedNormal, sketch: Sketch, dtype: str) -> fl
     if chance < LEAST:
         return chance
     m, std = sketch.moments, distribution.std(())
-    square = m.about(distribution.centre).squares / m.count / std**2
+    square = m.about(distribution.centre).relative_square(std)
     slack = 2.0 * p_values.rounding(distribution, PRECISIONS[dtype]) / std
     return min(chance, p_values.square_chance(distribution, m.count, square, slack))
 

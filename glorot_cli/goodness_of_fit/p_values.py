@@ -39,7 +39,7 @@ def below(distribution: Continuous, x: float) -> float:
     """Return the chance of an element at or below x."""
     match distribution:
         case Uniform(low=low, high=high):
-            return min(1.0, max(0.0, (x - low) / (high - low)))
+            return min(1.0, max(0.0, (x / 2.0 - low / 2.0) / distribution.half))
         case Normal(centre=centre, stddev=stddev):
             return _phi((x - centre) / stddev)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
@@ -86,6 +86,12 @@ def rounding(distribution: Continuous, precision: Precision) -> float:
     return max(2.0**-precision.fraction * scale, precision.smallest)
 
 
+def square_slack(step: float, std: float) -> float:
+    """Return how far rounding elements by a step may move a mean square, relative to a variance."""
+    ratio = min(step / std, 1e100)
+    return 2.0 * ratio + ratio * ratio
+
+
 def beyond(distribution: Continuous, low: float, high: float, precision: Precision) -> float | None:
     """Return an extreme beyond the distribution's limits by more than one rounding."""
     least, most = bounds(distribution)
@@ -100,8 +106,8 @@ def beyond(distribution: Continuous, low: float, high: float, precision: Precisi
 def steepest(distribution: Continuous) -> float:
     """Return the distribution's largest density."""
     match distribution:
-        case Uniform(low=low, high=high):
-            return 1.0 / (high - low)
+        case Uniform():
+            return 0.5 / distribution.half
         case Normal(stddev=stddev):
             return 1.0 / (stddev * math.sqrt(2.0 * math.pi))
         case TruncatedNormal(stddev=stddev, low=low, high=high):
@@ -114,7 +120,7 @@ def _thresholds(distribution: Continuous, count: int) -> Array:
     """Return the points that part a distribution into `count` pieces of equal chance."""
     match distribution:
         case Uniform(low=low, high=high):
-            return low + (high - low) * _shares(count)
+            return low + 2.0 * (distribution.half * _shares(count))
         case Normal(centre=centre, stddev=stddev):
             return centre + stddev * _quantiles(0.0, 1.0, count)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):

@@ -31,8 +31,9 @@ def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iter
         FormatError: if the file ends early.
     """
     m, shape = sketch.moments, tensor.shape
-    finite = math.isfinite(m.minimum) and math.isfinite(m.maximum)
-    if tensor.dtype not in PRECISIONS or len(shape) < 2 or not finite or m.minimum == m.maximum:
+    if tensor.dtype not in PRECISIONS or len(shape) < 2 or m.minimum == m.maximum:
+        return
+    if m.nan or m.inf:
         return
     if tensor.slabs is not None and tensor.nbytes > LARGEST_WHOLE:
         return
@@ -44,7 +45,7 @@ def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iter
         if len(shape) == 2 and tensor.nbytes <= LARGEST_WHOLE:
             yield from _sparse(elements, tensor, sketch)
     else:
-        yield from _orthogonal(elements, tensor)
+        yield from _orthogonal(elements, tensor, m.scale)
 
 
 def is_certain(fit: Fit, dtype: str) -> bool:
@@ -58,7 +59,7 @@ def _box(elements: Elements, tensor: StoredTensor, *parts: tuple[int, int]) -> A
     return elements.box(tensor, tuple(slice(*part) for part in ranges)).astype(np.float64)
 
 
-def _orthogonal(elements: Elements, tensor: StoredTensor) -> Iterator[Fit]:
+def _orthogonal(elements: Elements, tensor: StoredTensor, scale: float) -> Iterator[Fit]:
     """Look at some vectors of the shorter side, in Keras's and in torch's reading of a kernel."""
     shape = tensor.shape
     readings = {(math.prod(shape[:-1]), shape[-1]), (shape[0], math.prod(shape[1:]))}
@@ -74,9 +75,9 @@ def _orthogonal(elements: Elements, tensor: StoredTensor) -> Iterator[Fit]:
             vectors = _box(elements, matrix, (0, wanted))
         else:
             vectors = _box(elements, matrix, (0, rows), (0, wanted)).T
-        gain = _gain(vectors, tensor.dtype)
+        gain = _gain(vectors / scale, tensor.dtype)
         if gain is not None:
-            yield Fit("orthogonal", 1.0, {"gain": significant(gain)})
+            yield Fit("orthogonal", 1.0, {"gain": significant(gain * scale)})
             return
 
 
@@ -97,13 +98,13 @@ def _delta(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit
     """Look for a convolution's kernel that is orthogonal at its centre and 0 elsewhere."""
     shape = tensor.shape
     centre = [((size - 1) // 2, (size - 1) // 2 + 1) for size in shape[:-2]]
-    matrix = _box(elements, tensor, *centre).reshape(shape[-2:])
+    matrix = _box(elements, tensor, *centre).reshape(shape[-2:]) / m.scale
     squares = float(np.sum(matrix * matrix))
     if squares < m.squares * (1.0 - 1e-5) or min(matrix.shape) < 2:
         return
     gain = _gain(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, tensor.dtype)
     if gain is not None:
-        yield Fit("delta_orthogonal", 1.0, {"scale": significant(gain)})
+        yield Fit("delta_orthogonal", 1.0, {"scale": significant(gain * m.scale)})
 
 
 def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterator[Fit]:
@@ -115,7 +116,7 @@ def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterato
     if alike or zeros.min() == 0 or zeros.max() != zeros.min():
         return
     moments = Moments.of(drawn, 0.0)
-    std = math.sqrt(moments.squares / drawn.size)
+    std = moments.deviation
     distribution = Normal(0.0, std)
     chance = quality(
         distribution, Sketch(moments, np.sort(drawn[:: -(-drawn.size // 32768)])), tensor.dtype
@@ -131,9 +132,10 @@ def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterato
 def _diagonal(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:
     """Look for one value at the places of an identity, or of a convolution that passes through."""
     value = m.maximum if m.minimum == 0.0 else m.minimum
-    if 0.0 not in (m.minimum, m.maximum) or abs(m.squares - value * m.total) > 1e-5 * m.squares:
+    unit = value / m.scale
+    if 0.0 not in (m.minimum, m.maximum) or abs(m.squares - unit * m.total) > 1e-5 * m.squares:
         return
-    count = round(m.total / value)
+    count = round(m.total / unit)
     if count > min(10_000_000, 2 * max(tensor.shape)):
         return
     places = _places(elements, tensor)

@@ -84,6 +84,13 @@ def _statistics(moments: Moments | None) -> Document | None:
     return {key: _finite(value) for key, value in values.items()}
 
 
+def _inspected_statistics(moments: Moments | None) -> Document | None:
+    found = _statistics(moments)
+    if found is None or moments is None:
+        return None
+    return {**found, "nan": moments.nan, "inf": moments.inf}
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -117,7 +124,7 @@ def _inspected_document(tensor: InspectedTensor) -> Document:
         "limit": glorot_limit(tensor.fans) if tensor.fans else None,
         "parameters": math.prod(tensor.shape),
         "bytes": tensor.nbytes,
-        "statistics": _statistics(tensor.moments),
+        "statistics": _inspected_statistics(tensor.moments),
         "histogram": tensor.histogram,
         "fits": None if tensor.fits is None else [_fit(*fit) for fit in tensor.fits],
         "claim": tensor.claim,

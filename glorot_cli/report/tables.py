@@ -20,6 +20,8 @@ from glorot_cli.report.terminal import Groups, note_left_out, print_table
 if TYPE_CHECKING:
     from glorot_cli.checks.inspection import InspectedTensor, Inspection
 
+# So many tensors with NaN or infinity are listed under the table.
+_MOST_NAMED = 20
 _LOOSE = ("uniform", "normal", "truncated_normal")
 
 
@@ -169,12 +171,19 @@ def print_inspection(found: Inspection) -> None:
         f"{parameters:,} parameters, {natural_size(nbytes)}",
         _optional(t.dtype for t in found.tensors),
     )
+    others = [(t.name, t.moments.others) for t in found.tensors if t.moments and t.moments.others]
+    for name, counted in others[:_MOST_NAMED]:
+        print(printable(f"not finite: {name}: {counted}"))
+    if len(others) > _MOST_NAMED:
+        print(f"not finite: {len(others) - _MOST_NAMED} more tensors")
     note_left_out(left_out)
 
 
 def _fits(tensor: InspectedTensor) -> str:
     if tensor.fits is None:
         return ""
+    if tensor.moments is not None and tensor.moments.others:
+        return tensor.moments.others
     names = [fit.distribution for fit in tensor.fits]
     # A law that leaves its scale free says less.
     named = [name for name in names if name not in _LOOSE] or names
