@@ -256,7 +256,7 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
 
 
 def _check_identifier(name: object, path: KeyPath) -> None:
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or name == "sqrt":
+    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise SpecError(
             f"expected a name of letters, digits and _, found {shown(name)}", path, at_key=True
         )

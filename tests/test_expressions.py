@@ -6,16 +6,22 @@ import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glorot_cli.expressions import evaluate_integer, evaluate_real
+from glorot_cli.errors import shown
+from glorot_cli.expressions import (
+    evaluate,
+    evaluate_condition,
+    evaluate_integer,
+    evaluate_real,
+)
 
-NAMES = {"d": 768, "layers": 12, "i": 3, "_k1": 5}
-SIZES = "expected an expression of numbers, dims, + - * // ( ), found"
-SCALES = "expected an expression of numbers, dims, + - * // ( ) / sqrt(), found"
+NAMES: dict[str, Any] = {"d": 768, "layers": 12, "i": 3, "_k1": 5}
+REFUSED = "expected an expression such as 3*d or 0.02 / sqrt(2*layers), found"
 
 
 @pytest.mark.parametrize(
@@ -54,34 +60,155 @@ def test_scales(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "sqrt(d)", "1.0", "1e3", "2 ** 3", "d % 5", "d << 1", "d & 1", "d @ 2", "+d", "~d",
-        "not d", "d < 2", "d if d else 1", "d or 1", "lambda: 1", "[d]", "d.real", "d[0]",
-        "abs(d)", "d()", "'a'", '"a"', "f'{d}'", "b'a'", "True", "None", "...", "1j", "0x10",
-        "0b11", "1_000", "012", "1:30", "", "   ", "(", "d +", "d d", "2d", "1or 2", "'\\d'",
-        "d # 1", "d := 1", "d; d", "d\\\n+ 1", "a\0b", "\u0664", "\uff44", "é", "__import__('os')",
-        "*d", "d,", "int(3)", "d = 3", "yield", "await d", "1 2", "1.2.3", "3.d",
+        "d << 1", "d & 1", "d @ 2", "+d", "~d", "lambda: 1", "d.real", "d[0:1]", "d[0, 1]",
+        "(d, 1)",
+        "f'{d}'", "b'a'", "u'a'", "True", "None", "...", "1j", "0x10", "0b11", "1_000", "012",
+        "1:30", "", "   ", "(", "d +", "d d", "2d", "1or 2", "1if d else 2", "'\\d'", "'a", "'a\"'",
+        "d # 1", "d := 1", "d; d", "d\\\n+ 1", "a\0b", "\u0664", "\uff44", "é", "*d", "d,",
+        "d = 3", "yield", "await d", "1 2", "1.2.3", "3.d", "1 is 1", "d is not d", "{d}", "{d: 1}",
+        "[d for d in layers]", "[*d]", "max(*d)", "sqrt(x=1)", "d.sqrt(2)", "math.sqrt(2)",
+        "sqrt(2)(3)", "(sqrt)(2", "d if layers", "d < ", "not", "d !", "d <> 1", "d === 1",
     ],
 )  # fmt: skip
-def test_what_no_size_may_hold(text: str) -> None:
+def test_what_no_expression_may_hold(text: str) -> None:
     with pytest.raises(ValueError) as caught:
-        evaluate_integer(text, NAMES)
-    assert str(caught.value) == f"{SIZES} {text!r}"
+        evaluate(text, NAMES)
+    hint = "; a list is written [8, 16]" if text == "(d, 1)" else ""
+    assert str(caught.value) == f"{REFUSED} {text!r}{hint}"
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "value"),
     [
-        "2 ** 3", "d % 5", "exp(1)", "sqrt()", "sqrt(1, 2)", "sqrt(x=1)", "sqrt(*d)", "d.sqrt(2)",
-        "sqrt", "math.sqrt(2)", "sqrt(2)(3)", "(sqrt)(2", "True", "1j", "'a'", "1 if d else 2",
+        ("d / 2", 384.0), ("1.0", 1.0), ("sqrt(d)", math.sqrt(768)), ("d < 2", False),
+        ("'a'", "a"), ("null", None), ("[d]", [768]), ("7 % 2.5", 2.0), ("2 ** -1", 0.5),
     ],
 )  # fmt: skip
-def test_what_no_scale_may_hold(text: str) -> None:
+def test_what_no_size_may_come_to(text: str, value: object) -> None:
+    hint = "; // divides" if text == "d / 2" else ""
+    with pytest.raises(ValueError) as caught:
+        evaluate_integer(text, NAMES)
+    assert str(caught.value) == f"expected a whole number, found {shown(value)} ({text!r}){hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("d < 2", "false"), ('"a"', "'a'"), ("null", "null"), ("[d]", "[768]")]
+)
+def test_what_no_scale_may_come_to(text: str, value: str) -> None:
     with pytest.raises(ValueError) as caught:
         evaluate_real(text, NAMES)
-    expected = f"{SCALES} {text!r}"
-    if text == "sqrt":
-        expected = "'sqrt' uses the unknown name 'sqrt'; known: _k1, d, i, layers"
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"expected a number, found {value} ({text!r})"
+
+
+KINDS: dict[str, Any] = {
+    "n": 3, "max": 7, "sqrt": 9, "act": "gated-gelu", "kinds": ["full", "sliding"], "none": None,
+    "sizes": [2, 5, 3], "no": False, "map": {"a": 1}, "x": 2.5, "true": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2 ** 10", 1024), ("2 ** 64", 2**64), ("(-2) ** 3", -8), ("-2 ** 2", -4),
+        ("4 ** -0.5", 0.5),
+        ("1 ** 999999999", 1), ("(-1) ** 1000001", -1), ("0 ** 0", 1), ("0.0 ** 2", 0.0),
+        ("(-8.0) ** 3", -512.0), ("(-8.0) ** -2", 1 / 64), ("9 ** 0.5", 3.0), ("2.5 ** 0", 1.0),
+        ("2 ** -1", 0.5), ("7 % 3", 1), ("-7 % 3", 2), ("7.5 % 2", 1.5), ("7.5 // 2", 3),
+        ("-log((1 - 0.01) / 0.01)", -4.59511985013459), ("log(1)", 0.0),
+        ("((n + 1) / 12) ** 0.7", (4 / 12) ** 0.7), ("exp(1)", 2.718281828459045),
+        ("sin(1)", 0.8414709848078965), ("cos(0)", 1.0), ("min(n, 2, 4.5)", 2), ("max(n)", 3),
+        ("max(n, max)", 7), ("max(sizes)", 5), ("sqrt(sqrt)", 3.0), ("len(kinds)", 2),
+        ("len(map)", 1),
+        ("n < 4", True), ("1 < n <= 3", True), ("1 < n < 3", False), ("n != 3", False),
+        ("act == 'gated-gelu'", True), ('act != "relu"', True), ("'gated' in act", True),
+        ("n in sizes", True), ("n not in [1, 2]", True), ("'full' in kinds", True),
+        ("'b' in map", False),
+        ("kinds[n % 2]", "sliding"), ("sizes[-1]", 3), ("map['a']", 1), ("none == null", True),
+        ("x if x != null else n", 2.5), ("1 if none else 2", 2), ("not none and not no", True),
+        ("no or n == 3", True), ("true", 8), ("false", False), ("false == 0", False),
+        ("[1, n][1]", 3), ("[1] == [1]", True), ("1 // 0 if no else 5", 5),
+        ("no and 1 // 0 > 1", False),
+    ],
+)  # fmt: skip
+def test_values_of_every_kind(text: str, value: object) -> None:
+    found = evaluate(text, KINDS)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2 ** 65", "'2 ** 65' goes beyond 2**64"),
+        ("9 ** 9 ** 9", "'9 ** 9 ** 9' goes beyond 2**64"),
+        ("2.0 ** 1e9", "'2.0 ** 1e9' goes beyond 2**64"),
+        ("exp(1000)", "'exp(1000)' goes beyond 2**64"),
+        ("0 ** -1", "'0 ** -1' divides by zero"),
+        ("n % 0", "'n % 0' divides by zero"),
+        ("1e18 // 1e-300", "'1e18 // 1e-300' goes beyond 2**64"),
+        ("(0 - n) ** 0.5", "'(0 - n) ** 0.5': a negative number, -3, has no power 0.5"),
+        ("log(0)", "'log(0)' takes the logarithm of 0"),
+        ("log(n - 4.5)", "'log(n - 4.5)' takes the logarithm of -1.5"),
+        ("act * 2", "'act * 2': expected a number, found 'gated-gelu'"),
+        ("[1] * 9", "'[1] * 9': expected a number, found [1]"),
+        ("no + 1", "'no + 1': expected a number, found false"),
+        ("-none", "'-none': expected a number, found null"),
+        ("act < 'b'", "\"act < 'b'\": expected a number, found 'gated-gelu'"),
+        ("n and no", "'n and no': expected true or false, found 3; compare it, as in x != 0"),
+        ("1 if act else 2", "'1 if act else 2': expected true or false, found 'gated-gelu'"),
+        ("n in none", "'n in none': expected a list after 'in', found null"),
+        ("n in act", "'n in act': expected a list after 'in', found 'gated-gelu'"),
+        ("sizes[3]", "'sizes[3]': there is no item 3 among 3"),
+        ("sizes['a']", "\"sizes['a']\": [2, 5, 3] has no item 'a'"),
+        ("act[0]", "'act[0]': 'gated-gelu' has no item 0"),
+        ("map['b']", "\"map['b']\": there is no 'b'; known: a"),
+        ("abs(n)", "'abs(n)' calls the unknown function 'abs'; "
+         "known: cos, exp, len, log, max, min, sin, sqrt"),
+        ("n()", "'n()' calls the unknown function 'n'; "
+         "known: cos, exp, len, log, max, min, sin, sqrt"),
+        ("maxi(n)", "'maxi(n)' calls the unknown function 'maxi'; did you mean 'max'?"),
+        ("sqrt(1, 2)", "'sqrt(1, 2)': expected one argument of sqrt()"),
+        ("min()", "'min()': expected an argument of min()"),
+        ("max([])", "'max([])': expected numbers, found an empty list"),
+        ("max(kinds)", "'max(kinds)': expected a number, found 'full'"),
+        ("len(n)", "'len(n)': expected a list, found 3"),
+        ("1 if no else nn", "'1 if no else nn' uses the unknown name 'nn'; did you mean 'none'?"),
+        ("log", "'log' uses the unknown name 'log'; "
+         "known: act, kinds, map, max, n, no, none, sizes, sqrt, true, x"),
+    ],
+)  # fmt: skip
+def test_what_has_no_value(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        evaluate(text, KINDS)
+    assert str(caught.value) == message
+
+
+def test_a_name_holds_what_is_too_large_until_it_is_used() -> None:
+    names = {"big": 10**30, "list": [10**400, 1e300]}
+    assert evaluate("2", names) == 2
+    for text in ("big", "big // 2", "list[0]", "max(list)", "-list[1]"):
+        with pytest.raises(ValueError, match="goes beyond 2\\*\\*64"):
+            evaluate(text, names)
+
+
+@pytest.mark.parametrize(("condition", "holds"), [(True, True), ("n > 2", True), ("none", False)])
+def test_conditions(condition: object, holds: bool) -> None:
+    assert evaluate_condition(condition, KINDS) is holds
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("n", "'n': expected true or false, found 3; compare it, as in x != 0"),
+        ("act", "'act': expected true or false, found 'gated-gelu'"),
+        (1, "expected true, false or an expression, found 1"),
+        (None, "expected true, false or an expression, found null"),
+        ([True], "expected true, false or an expression, found [true]"),
+    ],
+)
+def test_what_no_condition_may_be(condition: object, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        evaluate_condition(condition, KINDS)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -141,18 +268,11 @@ def test_the_deepest_expressions_are_worked_out(text: str) -> None:
     assert evaluate_integer(text, {}) == (100 if "+" in text else 1)
 
 
-def test_what_was_meant_is_said() -> None:
-    for text, hint in (("d / 2", "// divides"), ("(d, 1)", "a list is written [8, 16]")):
-        with pytest.raises(ValueError) as caught:
-            evaluate_integer(text, NAMES)
-        assert str(caught.value) == f"{SIZES} {text!r}; {hint}"
-
-
 @pytest.mark.parametrize("text", ["(" * 200, "-" * 200, "(" * 199 + "1", "d" * 199 + "!"])
 def test_the_deepest_nonsense_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         evaluate_integer(text, NAMES)
-    assert str(caught.value) == f"{SIZES} '{text[:56]}..."
+    assert str(caught.value) == f"{REFUSED} '{text[:56]}..."
 
 
 @st.composite
@@ -161,7 +281,7 @@ def sums(draw: st.DrawFn, depth: int = 3) -> str:
     if depth == 0 or draw(st.booleans()):
         return str(draw(st.one_of(st.integers(0, 99), st.sampled_from(sorted(NAMES)))))
     left, right = draw(sums(depth - 1)), draw(sums(depth - 1))
-    op = draw(st.sampled_from([" + ", " - ", "*", " // "]))
+    op = draw(st.sampled_from([" + ", " - ", "*", " // ", " % "]))
     return draw(st.sampled_from(["{}{}{}", "({}{}{})", "-({}{}{})"])).format(left, op, right)
 
 
@@ -176,24 +296,27 @@ def test_arithmetic_is_that_of_python(text: str) -> None:
         assert evaluate_integer(text, NAMES) == expected
 
 
-@given(st.text(st.sampled_from("d1. +-*/()e_,'=\n\\"), max_size=12))
+@given(st.text(st.sampled_from("d1. +-*/()e_,'=\n\\<>[]%i"), max_size=12))
 def test_any_text_has_a_bounded_value_or_is_refused(text: str) -> None:
-    for evaluate in (evaluate_integer, evaluate_real):
+    for evaluated in (evaluate_integer, evaluate_real):
         with contextlib.suppress(ValueError):
-            assert abs(evaluate(text, NAMES)) <= 2**64
+            assert abs(evaluated(text, NAMES)) <= 2**64
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("shape: [d/2], initializer: ones", f"3:15: tensors.w.shape[0]: {SIZES} 'd/2'; // divides"),
-        ("shape: [2, sqrt(d)], initializer: ones", f"3:18: tensors.w.shape[1]: {SIZES} 'sqrt(d)'"),
+        ("shape: [d/2], initializer: ones",
+         "3:15: tensors.w.shape[0]: expected a whole number, found 4.0 ('d/2'); // divides"),
+        ("shape: [2, sqrt(d)], initializer: ones",
+         "3:18: tensors.w.shape[1]: expected a whole number, "
+         "found 2.8284271247461903 ('sqrt(d)')"),
         ("shape: [4], fused: d/2, axes: O, initializer: ones",
-         f"3:26: tensors.w.fused: {SIZES} 'd/2'; // divides"),
+         "3:26: tensors.w.fused: expected a whole number, found 4.0 ('d/2'); // divides"),
         ("shape: [4], seed: d/2, initializer: uniform",
-         f"3:25: tensors.w.seed: {SIZES} 'd/2'; // divides"),
-        ("shape: [4], initializer: {name: normal, std: 2**d}",
-         f"3:52: tensors.w.initializer.std: {SCALES} '2**d'"),
+         "3:25: tensors.w.seed: expected a whole number, found 4.0 ('d/2'); // divides"),
+        ("shape: [4], initializer: {name: normal, std: 2<<d}",
+         f"3:52: tensors.w.initializer.std: {REFUSED} '2<<d'"),
         ("shape: [4], initializer: {name: normal, std: e/2}",
          "3:52: tensors.w.initializer.std: 'e/2' uses the unknown name 'e'; known: d"),
         ("shape: [4], initializer: {name: constant, value: sqrt(1 - d)}",

@@ -131,8 +131,8 @@ LINES: dict[str, str | None] = {
     "root_shards/x.weights.json": "expected a file beside it, found '/etc/passwd'",
     "up_shards/x.weights.json": "expected a file beside it, found '../canary.safetensors'",
     "brackets.yaml": "1:1001: not valid YAML: exceeded maximum nesting depth",
-    "code.yaml": "2:15: tensors.w.shape[0]: expected an expression of numbers, dims, "
-    "+ - * // ( ), found \"__import__('os')\"",
+    "code.yaml": "2:15: tensors.w.shape[0]: \"__import__('os')\" calls the unknown "
+    "function '__import__'; known: cos, exp, len, log, max, min, sin, sqrt",
     "dashes.yaml": "1:131: expected at most 64 levels of nesting",
     "digits.yaml": "1:7: expected a number of at most 400 digits, found 5000",
     "escape.yaml": "1:11: expected printable text, found character U+001B",
@@ -145,8 +145,7 @@ LINES: dict[str, str | None] = {
     "merge.yaml": f"1:1: <<: unknown key for a spec; {KEYS}",
     "object.yaml": "1:7: expected a value, found the tag "
     "'tag:yaml.org,2002:python/object/apply:os.system'; leave it out",
-    "power.yaml": "2:15: tensors.w.shape[0]: expected an expression of numbers, dims, "
-    "+ - * // ( ), found '2**9**9'",
+    "power.yaml": "2:15: tensors.w.shape[0]: '2**9**9' goes beyond 2**64",
     "questions.yaml": "1:131: expected at most 64 levels of nesting",
     "twice.yaml": "2:1: the key 'seed' stands already at 1:1",
     "two.yaml": "2:1: expected one document, found another",

@@ -366,8 +366,8 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "size-with-a-slash": (
         "dims: {width: 8}\ntensors:\n  w: {shape: [width/2], initializer: zeros}\n",
-        ":3:15: tensors.w.shape[0]: expected an expression of numbers, dims, + - * // ( ), "
-        "found 'width/2'; // divides",
+        ":3:15: tensors.w.shape[0]: expected a whole number, found 4.0 ('width/2'); "
+        "// divides",
     ),
     "dims-out-of-order": (
         "dims: {d: heads*8, heads: 4}\ntensors: {w: {shape: [d], initializer: zeros}}\n",
