@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import glorot_cli as glorot
 from glorot_cli.errors import shown
 from glorot_cli.expressions import (
     evaluate,
@@ -19,6 +22,7 @@ from glorot_cli.expressions import (
     evaluate_integer,
     evaluate_real,
 )
+from tests import pages
 
 NAMES: dict[str, Any] = {"d": 768, "layers": 12, "i": 3, "_k1": 5}
 REFUSED = "expected an expression such as 3*d or 0.02 / sqrt(2*layers), found"
@@ -334,3 +338,13 @@ def test_mistakes_in_a_spec_have_their_place(
     path = tmp_path / "x.yaml"
     path.write_text(f"dims: {{d: 8}}\ntensors:\n  w: {{{entry}}}\n", encoding="utf-8")
     assert run("plan", path) == (2, "", f"glorot: {path}:{message}\n")
+
+
+def test_the_example_of_the_docs_has_the_values_of_its_formulas() -> None:
+    (block,) = (b for b in pages.blocks_of(pages.DOCS / "spec.md") if "** 0.7" in b.text)
+    plan = glorot.make_plan(glorot.load_spec(yaml.safe_load(block.text)))
+    assert plan["up"].arguments["std"] == float(mpmath.power(768, -0.5))
+    for i in range(12):
+        assert plan[f"down.{i}"].arguments["std"] == 0.02 * float(mpmath.power((i + 1) / 12, 0.7))
+    assert plan["positions"].shape == (2048, 768)
+    assert plan["classes"].arguments["value"] == -float(mpmath.log((1 - 0.01) / 0.01))

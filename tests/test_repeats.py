@@ -280,7 +280,6 @@ DIM_MISTAKES = [
      "1:11: dims.d: expected a whole number, found 4.0 ('8 / 2'); // divides"),
     ("dims: {2x: 4}\n" + T, f"1:8: dims.2x: {IDENTIFIER} '2x'"),
     ("dims: {d-model: 4}\n" + T, f"1:8: dims.d-model: {IDENTIFIER} 'd-model'"),
-    ("dims: {sqrt: 4}\n" + T, f"1:8: dims.sqrt: {IDENTIFIER} 'sqrt'"),
 ]  # fmt: skip
 
 
