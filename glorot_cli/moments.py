@@ -83,6 +83,16 @@ class Moments:
         return replace(cls.of(finite, centre), nan=nan, inf=inf)
 
     @classmethod
+    def of_sums(
+        cls, count: int, low: float, high: float, centre: float, total: float, squares: float
+    ) -> Moments:
+        """Take sums about a centre; those of equal elements round, their products do not."""
+        if low == high:
+            offset = low - centre
+            total, squares = count * offset, count * (offset * offset)
+        return cls(count, low, high, centre, total, squares)
+
+    @classmethod
     def of_runs(cls, block: Array, starts: Sequence[int]) -> list[Moments]:
         """Take the moments, about 0, of each of the runs of float32 that begin at `starts`."""
         import numpy as np
@@ -156,6 +166,16 @@ class Moments:
         """Return the mean square about the centre in units of a variance, at most 1e100."""
         ratio = self.deviation / std
         return min(ratio * ratio, 1e100)
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Moments | None]) -> Moments | None:
+        """Join the moments of blocks in their order; None if those of any are not known."""
+        joined: Moments | None = None
+        for block in blocks:
+            if block is None:
+                return None
+            joined = block if joined is None else joined.merged(block)
+        return joined
 
     @property
     def mean(self) -> float:

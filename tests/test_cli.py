@@ -497,3 +497,22 @@ def test_no_progress_bar_where_nobody_looks(shown: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", io.StringIO() if shown else Terminal())
     with report.progress_bar(1000, shown) as update:
         assert update is None
+
+
+def test_info_says_what_a_bug_report_needs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glorot_cli.streams.kernels import kernels
+
+    monkeypatch.setenv("GLOROT_KERNELS", "off")
+    kernels.cache_clear()
+    code, out, err = run("info", "--json")
+    kernels.cache_clear()
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["version"] == glorot.__version__
+    assert found["kernels"] == "NumPy (off by GLOROT_KERNELS)"
+    assert found["libraries"]["numpy"] == np.__version__
+    assert found["streams"]["aes-ctr"] == 1
+    assert found["formats"]["npy"] == ".npy, one tensor"
+    code, out, _ = run("info")
+    assert (code, out.splitlines()[0]) == (0, f"glorot {glorot.__version__}")
+    assert "kernels: " in out

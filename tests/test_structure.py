@@ -16,12 +16,34 @@ ROOT = Path(glorot_cli.__file__).parent
 
 # Each may import what stands above it, and nothing below.
 ORDER = [
-    "errors", "elementary", "expressions", "fans", "dtypes", "distributions", "arguments",
-    "signatures", "repeats", "products",
-    "initializers", "streams", "dialects", "spec", "plan", "moments", "formats", "drawing",
-    "writing", "goodness_of_fit", "checks", "gains", "pictures", "derive", "report", "cli",
+    "errors",
+    "elementary",
+    "expressions",
+    "fans",
+    "dtypes",
+    "moments",
+    "distributions",
+    "arguments",
+    "signatures",
+    "repeats",
+    "products",
+    "initializers",
+    "streams",
+    "dialects",
+    "spec",
+    "plan",
+    "formats",
+    "drawing",
+    "writing",
+    "goodness_of_fit",
+    "checks",
+    "gains",
+    "pictures",
+    "derive",
+    "report",
+    "cli",
     "__main__",
-]  # fmt: skip
+]
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 

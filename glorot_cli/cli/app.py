@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glorot_cli.cli import checks, init, pictures, plans
+from glorot_cli.cli import checks, info, init, pictures, plans
 from glorot_cli.cli.exits import Exit
 from glorot_cli.errors import explained, printable
 
@@ -97,6 +97,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checks.verify,
     checks.diff,
     pictures.plot,
+    info.info,
 )
 
 

@@ -32,7 +32,7 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
-from glorot_cli.streams import fixed, quantile, whole
+from glorot_cli.streams import fixed, kernels, quantile, whole
 from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Array
 from glorot_cli.streams.request import Draw as Draw
@@ -79,6 +79,11 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
         ValueError: if the dtype holds no such values.
     """
     key = key_of(seed, name)
+    if isinstance(distribution, Uniform | Normal | TruncatedNormal):
+        fill = functools.partial(fill_words, key)
+        compiled = kernels.drawer(distribution, shape, dtype, bounds(distribution, dtype), fill)
+        if compiled is not None:
+            return compiled
     match distribution:
         case Constant(value=value):
             return fixed.constant(value, dtype)

@@ -25,11 +25,12 @@ def round_float8(values: Array, dtype: str, out: Array) -> None:
     np.bitwise_and(bits, (1 << _DROPPED) - 1, out=rest)
     np.minimum(rest, 1, out=rest)
     np.bitwise_or(index, rest, out=index)
-    np.take(_table(dtype), index, out=out.view(np.uint8), mode="clip")
+    np.take(table(dtype), index, out=out.view(np.uint8), mode="clip")
 
 
 @functools.cache
-def _table(dtype: str) -> Array:
+def table(dtype: str) -> Array:
+    """Return what the upper bits of a float32, and whether more follow, round to."""
     bits = np.arange(1 << (32 - _DROPPED), dtype=np.uint32) << np.uint32(_DROPPED)
     with np.errstate(all="ignore"):
         return bits.view(np.float32).astype(numpy_dtype(dtype)).view(np.uint8)

@@ -48,6 +48,11 @@ def _polynomial(coefficients: Array, s: Array) -> Array:
     return total
 
 
+def tail_rows() -> Array:
+    """Return the coefficients of the tail: one row for each sixteenth of an octave."""
+    return _rows()[1]
+
+
 def _centre(u: Array) -> Array:
     scaled = u * 128.0
     row = np.floor(scaled)

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from glorot_cli.moments import Moments
+
 # A plan checks what its stream can draw, and needs no NumPy for that.
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-Draw = Callable[[int, Array], None]
+# It gives the moments of what it drew where they cost no further pass.
+Draw = Callable[[int, Array], "Moments | None"]
 
 FRAMEWORK_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -96,10 +99,10 @@ def lazily(make: Callable[[], Draw]) -> Draw:
     made: list[Draw] = []
     lock = threading.Lock()
 
-    def draw(first: int, out: Array) -> None:
+    def draw(first: int, out: Array) -> Moments | None:
         with lock:
             if not made:
                 made.append(make())
-        made[0](first, out)
+        return made[0](first, out)
 
     return draw

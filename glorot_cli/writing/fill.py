@@ -165,7 +165,9 @@ class _Engine:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
-        self._drawer_of(piece)(piece.first, out)
+        moments = self._drawer_of(piece)(piece.first, out)
+        if moments is not None:
+            return piece.tensor, piece.first, moments
         centre = tensor.distribution.mean(tensor.shape)
         if tensor.dtype not in ("float32", "float64"):
             out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
