@@ -25,7 +25,7 @@ from glorot_cli.fans import FanRule
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.initializers.gain import Gain, Nonlinearity
 from glorot_cli.signatures import Table
-from glorot_cli.spec.model import Rng, SpecTable, TensorEntry
+from glorot_cli.spec.model import Rng, ShapedEntry, SpecTable, TensorEntry
 
 GUIDE = Path(__file__).with_name("spec.md")
 
@@ -61,8 +61,9 @@ ENUMERATIONS: dict[str, Any] = {
 ITEMS = {
     "dims": "mapping of name to size",
     "initializers": "list of mappings of one glob to initialiser",
-    "layers": "list of layer, or of groups",
-    "tensors": "mapping of name to tensor, or list of such mappings and of groups",
+    "layers": "list of layer, or of groups; or mapping of name to layer or shape",
+    "tensors": "mapping of name to tensor or shape, or list of such mappings, of tensors with a "
+    "name, and of groups",
     "repeat": "mapping of index to size, or to a list of start, stop and step",
 }
 
@@ -83,6 +84,8 @@ def spec_reference() -> str:
         "## Layers\n",
         "The keys of every Keras layer; its type's own arguments stand beside them.\n",
         keys(layer.LayerEntry, {"repeat": "## Layers"}, "## Layers"),
+        "A layer that is said by its shape takes the keys of a tensor, and these:\n",
+        shaped_keys(),
         "The keys of an entry that calls an earlier layer again:\n",
         keys(network.SharedEntry, {}, "### Branches", "## Layers"),
         "A torch module takes the same keys as a Keras layer but for `inputs`, and\n"
@@ -118,6 +121,22 @@ def keys(model: type[Table], more: Mapping[str, str], *headings: str) -> str:
         rows.append([f"`{name}`", ITEMS.get(name) or kind(hint), default, said])
     for name, section in more.items():
         rows.append([f"`{name}`", ITEMS[name], "once", _from_guide(name, [section])])
+    return table(["key", "type", "default", "meaning"], rows)
+
+
+def shaped_keys() -> str:
+    """Return the table of the keys that only a layer with a shape has."""
+    model = ShapedEntry
+    rows = [
+        [
+            f"`{name}`",
+            kind(typing.get_type_hints(model, include_extras=True)[name]),
+            "required" if field.is_required() else shown(field.default),
+            str(field.description),
+        ]
+        for name, field in model.model_fields.items()
+        if name not in TensorEntry.model_fields
+    ]
     return table(["key", "type", "default", "meaning"], rows)
 
 

@@ -42,6 +42,9 @@ def _size(value: object, info: ValidationInfo) -> int:
 
 
 def _list(value: object, expected: str) -> list[object]:
+    """Return a list of sizes; a lone integer or dim stands for a list of one."""
+    if isinstance(value, int | str) and not isinstance(value, bool) and "(" not in str(value):
+        return [value]
     if not isinstance(value, list | tuple):
         if isinstance(value, str) and value.startswith("("):
             expected = "a list such as [8, 16]"
@@ -193,12 +196,16 @@ Margins = Annotated[
     ),
 ]
 ShapeOf = Annotated[
-    tuple[int, ...], BeforeValidator(_shape), WithJsonSchema({"type": "array", "items": _INTEGER})
+    tuple[int, ...],
+    BeforeValidator(_shape),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": _INTEGER}, _INTEGER]}),
 ]
 Dims = Annotated[
     tuple[int | None, ...],
     BeforeValidator(_dims),
-    WithJsonSchema({"type": "array", "items": {"anyOf": [_INTEGER, {"type": "null"}]}}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "array", "items": {"anyOf": [_INTEGER, {"type": "null"}]}}, _INTEGER]}
+    ),
 ]
 Number = Annotated[
     float, BeforeValidator(checked_number), WithJsonSchema({"type": ["number", "string"]})

@@ -417,7 +417,7 @@ def test_output_onto_a_full_disk_is_one_line(
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(*_: object) -> None:
+    def bug(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("glorot_cli.plan.make_plan", bug)

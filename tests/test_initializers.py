@@ -625,9 +625,9 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     (MATRIX, "{name: sparse, sparsity: 0.5, std: 0}", "", "expected std above 0, found 0.0"),
     (VECTOR, "{name: sparse, sparsity: 0.5}", "", "sparse needs a matrix, found shape [4]"),
     (MATRIX, "{name: ones, seed: 3}", "seed*", "ones draws nothing, so it takes no seed"),
-    ("shape: [4, 6]", "he_uniform", "",
-     "a tensor of shape [4, 6] needs axes, one letter per axis (I input, O output, B batch, "
-     "others receptive field), such as IO or HWIO"),
+    ("shape: [1, 1, 1, 1, 4, 6]", "he_uniform", "",
+     "a tensor of shape [1, 1, 1, 1, 4, 6] needs axes, one letter per axis "
+     "(I input, O output, B batch, others receptive field), such as IO or HWIO"),
     ("shape: [4], fans: torch", "xavier_uniform", "",
      "torch computes no fans below rank 2, found shape [4]"),
 ]  # fmt: skip

@@ -86,7 +86,7 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "layers-as-a-mapping": (
         "input_shape: [3]\nlayers: {Dense: 3}\n",
-        ":2:9: layers: expected a list, found a mapping",
+        ":2:17: layers.Dense: expected a layer as a mapping, or its shape, found 3",
     ),
     "layer-as-a-word": (
         "input_shape: [3]\nlayers:\n  - Dense\n",
@@ -139,8 +139,8 @@ YAML: dict[str, tuple[str, str]] = {
         "give the spec input_shape: [...]",
     ),
     "input-shape-a-number": (
-        "input_shape: 100\nlayers:\n  - {type: Dense, units: 3}\n",
-        ":1:14: input_shape: expected a list of sizes, found 100",
+        "input_shape: 1.5\nlayers:\n  - {type: Dense, units: 3}\n",
+        ":1:14: input_shape: expected a list of sizes, found 1.5",
     ),
     "input-a-scalar": (
         "input_shape: []\nlayers:\n  - {type: Dense, units: 3}\n",
@@ -332,9 +332,10 @@ YAML: dict[str, tuple[str, str]] = {
         ":2:28: tensors.w.axes: expected an input axis I or an output axis O, found 'HW'",
     ),
     "no-axes": (
-        "tensors:\n  w: {shape: [8, 3], initializer: glorot_uniform}\n",
-        ":2:35: tensors.w.initializer: a tensor of shape [8, 3] needs axes, one letter per axis "
-        "(I input, O output, B batch, others receptive field), such as IO or HWIO",
+        "tensors:\n  w: {shape: [1, 1, 1, 1, 8, 3], initializer: glorot_uniform}\n",
+        ":2:47: tensors.w.initializer: a tensor of shape [1, 1, 1, 1, 8, 3] needs axes, "
+        "one letter per axis (I input, O output, B batch, others receptive field), "
+        "such as IO or HWIO",
     ),
     "axes-a-number": (
         "tensors:\n  w: {shape: [8, 3], axes: 7, initializer: glorot_uniform}\n",
@@ -353,8 +354,8 @@ YAML: dict[str, tuple[str, str]] = {
         ":2:6: tensors.w: a tensor needs 'shape', which is missing",
     ),
     "shape-a-number": (
-        "tensors:\n  w: {shape: 3, initializer: zeros}\n",
-        ":2:14: tensors.w.shape: expected a list of sizes, found 3",
+        "tensors:\n  w: {shape: true, initializer: zeros}\n",
+        ":2:14: tensors.w.shape: expected a list of sizes, found true",
     ),
     "shape-in-parentheses": (
         "tensors:\n  w:\n    shape: (8, 16)\n    initializer: zeros\n",
@@ -408,8 +409,8 @@ YAML: dict[str, tuple[str, str]] = {
         ":2:5: tensors[0]: expected a mapping of name to tensor, found 3",
     ),
     "tensor-a-number": (
-        "tensors: {w: 3}\n",
-        ":1:14: tensors.w: expected a tensor as a mapping, found 3",
+        "tensors: {w: 3.5}\n",
+        ":1:14: tensors.w: expected a tensor as a mapping, found 3.5",
     ),
     "trainable-a-number": (
         DENSE + "trainable: 1}\n",

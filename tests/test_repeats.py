@@ -397,7 +397,7 @@ REPEAT_MISTAKES = [
 
 GROUP_MISTAKES = [
     ("tensors: 3\n", "1:10: tensors: expected a mapping of name to tensor, found 3"),
-    ("tensors: {w: 3}\n", "1:14: tensors.w: expected a tensor as a mapping, found 3"),
+    ("tensors: {w: x}\n", "1:14: tensors.w: expected a tensor as a mapping, found 'x'"),
     ("tensors: [3]\n", "1:11: tensors[0]: expected a mapping of name to tensor, found 3"),
     ("tensors:\n  - entries: {w: {shape: [2], initializer: ones}}\n",
      "2:5: tensors[0]: a group needs 'repeat', which is missing"),
@@ -422,10 +422,10 @@ GROUP_MISTAKES = [
     ("tensors:\n  a: {shape: [2], initializer: ones}\n  entries: {shape: [2]}\n",
      "3:3: tensors.entries: no tensor may be named 'entries'; "
      "a group stands in a list of tensors"),
-    ("layers: {a: 1}\n", "1:9: layers: expected a list, found a mapping"),
+    ("layers: {a: 1}\n", "1:13: layers.a: expected a layer as a mapping, or its shape, found 1"),
     ("input_shape: [2]\nlayers: [3]\n", "2:10: layers[0]: expected a layer as a mapping, found 3"),
     ("input_shape: [2]\nlayers:\n  - {repeat: {i: 2}, entries: {type: Dense, units: 2}}\n",
-     "3:31: layers[0].entries: expected a list of layers, found a mapping"),
+     "3:38: layers[0].entries.type: expected a layer as a mapping, or its shape, found 'Dense'"),
     ("input_shape: [2]\nlayers:\n  - {repeat: {i: 2}, entries: []}\n",
      "3:31: layers[0].entries: expected entries to repeat, found none"),
     ("input_shape: [2]\nlayers:\n  - {repeat: {i: 2}, type: Dense, entries: []}\n",

@@ -11,7 +11,7 @@ import pytest
 from glorot_cli.dialects.keras.network import SharedEntry
 from glorot_cli.dialects.layer import LayerEntry
 from glorot_cli.dialects.torch.network import ModuleEntry
-from glorot_cli.spec.model import SpecTable, TensorEntry
+from glorot_cli.spec.model import ShapedEntry, SpecTable, TensorEntry
 from glorot_cli.spec.schema import spec_schema
 from tests import pages
 
@@ -76,7 +76,9 @@ def test_every_initialiser_has_its_arguments() -> None:
 def test_every_key_has_its_row() -> None:
     assert keys("The top") == list(SpecTable.model_fields)
     assert keys("Tensors") == [*TensorEntry.model_fields, "repeat"]
-    assert keys("Layers") == [*LayerEntry.model_fields, "repeat", *SharedEntry.model_fields]
+    shaped = [key for key in ShapedEntry.model_fields if key not in TensorEntry.model_fields]
+    layer = [*LayerEntry.model_fields, "repeat"]
+    assert keys("Layers") == [*layer, *shaped, *SharedEntry.model_fields]
 
 
 def test_some_rows_word_for_word() -> None:

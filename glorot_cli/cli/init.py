@@ -17,6 +17,7 @@ from glorot_cli.cli.options import (
     SeedOption,
     SetOption,
     SpecPath,
+    StrictOption,
     WorkersOption,
     choice,
     folds,
@@ -40,6 +41,7 @@ def init(
     rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
+    strict: StrictOption = False,
     format: Annotated[
         str | None,
         typer.Option(
@@ -108,7 +110,7 @@ def init(
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     choice("--format", format, ("safetensors", "keras", "h5", "npy"))
-    plan = planned(spec, seed, dtype, set_, rng)
+    plan = planned(spec, seed, dtype, set_, rng, strict=strict)
     chosen = choose_format(output, format, sharded=max_shard_size is not None)
     if base is None and (only or resize):
         raise GlorotError("--only and --resize need --base, the file that the rest is kept from")

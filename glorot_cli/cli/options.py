@@ -34,6 +34,9 @@ DTypeOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=SIZE", help="Replace one of the dims.")
 ]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Guess no axes and no initializer: fail instead.")
+]
 AllOption = Annotated[
     bool, typer.Option("--all", help="On a terminal, do not fold repeated tensors into a row.")
 ]
@@ -69,7 +72,7 @@ AllStatusOption = Annotated[
     bool, typer.Option("--all", help="Show the tensors too that are as they should be.")
 ]
 CompareOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("--compare", metavar="NAMES", help="Set initializers side by side: a,b,c."),
 ]
 BatchOption = Annotated[
@@ -100,5 +103,5 @@ def folds(show_all: bool) -> bool:
     return sys.stdout.isatty() and not show_all
 
 
-def names(text: str | None) -> list[str]:
-    return [name for name in (text or "").split(",") if name]
+def names(texts: Sequence[str] | None) -> list[str]:
+    return [name for text in texts or () for name in text.split(",") if name]

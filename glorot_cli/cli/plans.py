@@ -21,6 +21,7 @@ from glorot_cli.cli.options import (
     SeedOption,
     SetOption,
     SpecPath,
+    StrictOption,
     choice,
     folds,
     names,
@@ -37,6 +38,7 @@ def plan(
     rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
+    strict: StrictOption = False,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     compare: CompareOption = None,
@@ -49,7 +51,9 @@ def plan(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    made = planned(spec, seed, dtype, set_, rng).selected(include or (), exclude or ())
+    made = planned(spec, seed, dtype, set_, rng, strict=strict).selected(
+        include or (), exclude or ()
+    )
     if not made.entries:
         raise GlorotError("no tensor's name matches --include and --exclude")
     for notice in made.notices:

@@ -15,6 +15,8 @@ def planned(
     dtype: str | None = None,
     dims: Sequence[str] | None = None,
     rng: str | None = None,
+    *,
+    strict: bool = False,
 ) -> Any:
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
@@ -29,7 +31,8 @@ def planned(
         "rng": choice("--rng", rng, tuple(STREAMS)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    return make_plan(load_spec(_readable(spec), given, dict(map(_dim, dims or ()))))
+    read = load_spec(_readable(spec), given, dict(map(_dim, dims or ())))
+    return make_plan(read, strict=strict)
 
 
 def _readable(spec: str) -> Any:

@@ -12,21 +12,28 @@ from glorot_cli.fans import FanRule, Fans, Shape, count_fans
 class Kernel:
     """Describe the tensor that an initialiser is asked to fill.
 
-    `steps` collects the arithmetic, for `explain`.
+    `assumed` are the roles that its rank suggests, where the spec says no axes; exact fans count by
+    them, and nothing else does. `steps` collects the arithmetic, for `explain`.
     """
 
     shape: Shape
     axes: str | None
     fused: int
     rule: FanRule
+    assumed: str | None = None
     steps: list[str] = field(default_factory=list, compare=False)
 
     @property
     def fans(self) -> Fans:
         """The fans by the kernel's rule; ValueError where the rule has none for this shape."""
-        fans = count_fans(self.rule, self.shape, self.axes, self.fused)
+        fans = count_fans(self.rule, self.shape, self.counted_axes, self.fused)
         self.steps.append(f"fan_in = {fans.fan_in}, fan_out = {fans.fan_out} ({self.rule} rule)")
         return fans
+
+    @property
+    def counted_axes(self) -> str | None:
+        """The roles that fans are counted by."""
+        return self.assumed if self.axes is None and self.rule == "exact" else self.axes
 
     def say(self, name: str, formula: str, value: float) -> float:
         """Note a step of the arithmetic and return its value."""

@@ -29,7 +29,8 @@ SMALLEST_LIMIT = 2.0**-95
 class Draft(NamedTuple):
     """Hold a tensor before its initialiser is chosen, and the place in the spec it comes from.
 
-    `tie` is the name that a tied tensor gives, and the shape, if it says one.
+    `tie` is the name that a tied tensor gives, and the shape, if it says one; `typed` says whether
+    its type says its axes, so that nobody can have forgotten one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Draft(NamedTuple):
     patch: tuple[int, int, float] | None
     tie: tuple[str, Shape | None] | None
     rest: dict[str, Any]
+    typed: bool = False
 
 
 class Decision(NamedTuple):
@@ -51,6 +53,7 @@ class Decision(NamedTuple):
     law: Distribution
     fans: Fans | None
     exact: tuple[Fans, Distribution] | None
+    assumed: str | None = None
 
 
 def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
@@ -68,14 +71,15 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
         raise SpecError(
             f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
         ) from None
-    if decided.uses_fans and "layer" not in draft.rest:
+    if decided.uses_fans and "layer" not in draft.rest and not draft.typed:
         decided.steps.extend(_missing_roles(kernel))
     law = decided.distribution
     _check_values(law, draft)
     if draft.patch is not None:
         assert not isinstance(law, Patched)
         law = Patched(law, *draft.patch)
-    return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided))
+    assumed = kernel.assumed if decided.uses_fans and kernel.counted_axes != kernel.axes else None
+    return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided), assumed)
 
 
 def _missing_roles(kernel: Kernel) -> Iterator[str]:
@@ -132,7 +136,8 @@ def _fans(kernel: Kernel, decided: Decided) -> Fans | None:
     if not decided.uses_fans and len(kernel.shape) < 2:
         return None
     try:
-        return count_fans(kernel.rule, kernel.shape, kernel.axes, kernel.fused)
+        axes = kernel.counted_axes if decided.uses_fans else kernel.axes
+        return count_fans(kernel.rule, kernel.shape, axes, kernel.fused)
     except ValueError:
         return None
 

@@ -14,21 +14,23 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
-from glorot_cli.fans import Shape, check_axes
+from glorot_cli.fans import Shape
 from glorot_cli.initializers import Kernel
 from glorot_cli.plan.decisions import Decision, Draft, decide_draft
+from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
 from glorot_cli.plan.tensors import Plan, PlannedTensor
 from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
+from glorot_cli.spec.shapes import roles
 from glorot_cli.streams import DEFAULT, seeds_of
 
 LARGEST_FILE = 2**62
 
 
-def make_plan(spec: Spec) -> Plan:
-    """Work out every tensor of a spec.
+def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
+    """Work out every tensor of a spec; `strict` guesses neither axes nor initializers.
 
     Raises:
         SpecError: with file, line and column of the first entry that makes no sense.
@@ -37,7 +39,7 @@ def make_plan(spec: Spec) -> Plan:
     if not isinstance(spec, Spec):
         raise TypeError(f"expected a Spec, as load_spec returns, found {shown(spec)}")
     rng, seed = spec.table.rng, spec.table.seed
-    planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed)
+    planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed, strict)
     try:
         entries = tuple(planner.entries())
     except SpecError as error:
@@ -57,9 +59,11 @@ def make_plan(spec: Spec) -> Plan:
 
 
 class _Planner:
-    def __init__(self, spec: Spec, seed: int) -> None:
+    def __init__(self, spec: Spec, seed: int, strict: bool) -> None:
         self.spec = spec
         self.seed = seed
+        self.strict = strict
+        self.guesses = Guesses(spec, strict=strict)
         self.decisions: dict[object, Decision] = {}
         self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
         self.used: set[int] = set()
@@ -103,6 +107,7 @@ class _Planner:
     def notices(self) -> Iterator[str]:
         if not self.uses_seed and self.spec.table.seed is not None:
             yield "the spec's seed decides nothing: each random tensor has one of its own"
+        yield from self.guesses.notices()
 
     def _drafts(self) -> Iterator[Draft]:
         yield from self._of_layers()
@@ -152,7 +157,14 @@ class _Planner:
         table, path, own = self.spec.table, stamped.path, entry.initializer
         if entry.shape is None and entry.tie is None:
             raise SpecError("a tensor needs 'shape', which is missing", path)
-        _check_axes(entry, path)
+        if (
+            entry.axes is None
+            and entry.type is None
+            and entry.fused > 1
+            and entry.shape is not None
+        ):
+            raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
+        said, assumed = roles(entry, table.dialect, path)
         for key in stamped.item if entry.tie is not None else ():
             if key not in ("tie", "shape"):
                 raise SpecError(
@@ -164,12 +176,15 @@ class _Planner:
             path=path,
             names=stamped.names,
             own=own and own._replace(path=(*path, *own.path)),
-            kernel=Kernel(entry.shape or (), entry.axes, entry.fused, rule),
+            kernel=Kernel(
+                entry.shape or (), said, entry.fused, rule, None if self.strict else assumed
+            ),
             dtype=entry.dtype or table.dtype,
             seed=entry.seed,
             patch=None,
             tie=None if entry.tie is None else (entry.tie, entry.shape),
             rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
+            typed=entry.axes is None and entry.type is not None,
         )
 
     def _planned(self, draft: Draft) -> PlannedTensor:
@@ -181,7 +196,9 @@ class _Planner:
                 tied_to=target, **draft.rest,
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
-        decided, law, fans, exact = self._decision(choice, draft)
+        decided, law, fans, exact, assumed = self._decision(choice, draft)
+        if assumed is not None:
+            self.guesses.count_axes(assumed, draft.name)
         seed = self.seed if draft.seed is None else draft.seed
         if decided.seed is not None:
             seed = decided.seed
@@ -231,7 +248,11 @@ class _Planner:
                 self.used.add(index)
                 return rule.choice, f"the rule {shown(rule.glob)}"
         if own is not None:
+            self.guesses.keep(draft)
             return own, DEFAULT_DECIDES
+        guessed = self.guesses.initializer(draft)
+        if guessed is not None:
+            return guessed
         raise SpecError(
             f"nothing says how {shown(draft.name)} is initialised; give it an initializer, "
             "or a rule under initializers that matches it",
@@ -279,19 +300,6 @@ def _tied(
     return other._replace(
         name=name, tied_to=target, kind=own.kind, family=own.family, layer=None, group=None
     )
-
-
-def _check_axes(entry: TensorEntry, path: KeyPath) -> None:
-    if entry.shape is None:
-        return
-    if entry.axes is None:
-        if entry.fused > 1:
-            raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
-        return
-    try:
-        check_axes(entry.axes, entry.shape, entry.fused)
-    except ValueError as error:
-        raise SpecError(str(error), (*path, "axes")) from None
 
 
 def _check_name(name: str, path: KeyPath) -> None:

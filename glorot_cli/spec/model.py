@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, SupportsIndex
+from typing import Any, Literal, NamedTuple, SupportsIndex, TypeVar
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ from glorot_cli.products import check_products
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.signatures import Table, validated
 from glorot_cli.spec.canonical import canonical
+from glorot_cli.spec.plain import written_out
+from glorot_cli.spec.shapes import PARTS, bias_of, is_shaped, named, output_of
 from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 
 Rng = Literal[
@@ -40,6 +42,9 @@ class TensorEntry(Table):
     )
     initializer: Init | None = Field(
         None, description="A name, or a mapping with name and arguments; null leaves it to a rule."
+    )
+    type: str | None = Field(
+        None, description="The layer whose kernel it is, which says the axes: dense, conv2d, ..."
     )
     axes: str | None = Field(
         None,
@@ -60,6 +65,13 @@ class TensorEntry(Table):
         None, description="The name of another tensor that this one is; it is not stored twice."
     )
     skip: bool = Field(False, description="Whether it stands in the plan only, and in no file.")
+
+
+class ShapedEntry(TensorEntry):
+    """Hold what a spec says of a layer by the shape of its kernel."""
+
+    name: str = Field(description="The first part of its tensors' names.")
+    bias: bool = Field(False, description="Whether it has a bias of the output's size, of zeros.")
 
 
 class SpecTable(Table):
@@ -99,12 +111,21 @@ class SpecTable(Table):
         default=[],
         description="The layers that the network ends in; none are those that lead to no other.",
     )
+    initializer: Init | None = Field(
+        None,
+        description="The initializer of every tensor of rank 2 or more that nothing else decides.",
+    )
     initializers: list[Any] = Field(
         default=[], description="Rules, each of one glob on names and an initialiser, in order."
     )
-    layers: list[Any] = Field(default=[], description="The layers, in order of construction.")
+    layers: list[Any] = Field(
+        default=[],
+        description="The layers, in order of construction: a list, or a mapping of their names.",
+    )
     tensors: Any = Field(
-        default={}, description="Raw tensors by name, or a list of such mappings and of groups."
+        default={},
+        description="Raw tensors by name, or a list of such mappings, of entries with a name, and "
+        "of groups.",
     )
 
 
@@ -126,9 +147,13 @@ class Spec:
     rules: list[Rule]
 
     def layers(self) -> Iterator[Stamped]:
-        """Stamp out the layers, in order."""
+        """Stamp out the layers that have a class, in order."""
         check_products(self.table.layers, self.dims, ("layers",))
-        return stamp_layers(self.table.layers, self.dims)
+        before: Stamped | None = None
+        for stamped in stamp_layers(self.table.layers, self.dims):
+            if not is_shaped(stamped):
+                yield stamped if before is None else self._after(before, stamped)
+            before = stamped if is_shaped(stamped) else None
 
     def inputs(self) -> dict[str, Dims]:
         """Return the shapes of the network's inputs by their names."""
@@ -137,23 +162,73 @@ class Spec:
         return {} if self.table.input_shape is None else {"input": self.table.input_shape}
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
-        """Stamp out the raw tensors, in order."""
+        """Stamp out the kernels and biases of layers that have a shape, and the raw tensors."""
+        check_products(self.table.layers, self.dims, ("layers",))
         check_products(self.table.tensors, self.dims, ("tensors",))
-        # An entry that uses no index is the same in all its repetitions; None marks one that does.
-        alike: dict[int, TensorEntry | None] = {}
-        for stamped in stamp_tensors(self.table.tensors, self.dims):
-            key = id(stamped.source)
-            if key not in alike:
-                try:
-                    alike[key] = _tensor(stamped, self.dims)
-                except SpecError:
-                    alike[key] = None
-            yield stamped, alike[key] or _tensor(stamped, stamped.names)
+        shaped = filter(is_shaped, stamp_layers(self.table.layers, self.dims))
+        for stamped, parts in _alike(shaped, self.dims, self._parts):
+            for ending, part in parts:
+                yield named(stamped, ending), part
+        yield from _alike(stamp_tensors(self.table.tensors, self.dims), self.dims, _tensor)
+
+    def _parts(self, stamped: Stamped, names: Names) -> list[tuple[str, TensorEntry]]:
+        """Return the kernel of a layer that has a shape, and its bias."""
+        entry, dialect = _shaped(stamped, names), self.table.dialect
+        kernel, bias = PARTS[dialect]
+        parts: list[tuple[str, TensorEntry]] = [(kernel, entry)]
+        if entry.bias:
+            parts.append((bias, bias_of(entry, dialect, stamped.path)))
+        return parts
+
+    def _after(self, before: Stamped, layer: Stamped) -> Stamped:
+        """Give a layer the output of the one before, which has a shape."""
+        table = self.table
+        if _SAYS_INPUT & layer.item.keys() or (table.dialect == "torch" and not table.input_shape):
+            return layer
+        output = output_of(_shaped(before, before.names), table.dialect, before.path)
+        if output is None:
+            raise SpecError(
+                f"the shape of {shown(before.name)} does not say what comes out of it: "
+                "give this layer its input_shape",
+                layer.path,
+            )
+        return layer._replace(item={**layer.item, "input_shape": list(output)})
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The spec's keys as written, but for the plainest forms, which are written out."""
+        assert isinstance(self.source.data, Mapping)
+        return self.source.data
 
     def canonical(self) -> dict[str, Any]:
         """Return the spec as plain data that JSON can hold without losing an order that matters."""
-        assert isinstance(self.source.data, Mapping)
-        return canonical(self.source.data, self.dims)
+        return canonical(self.data, self.dims)
+
+
+Made = TypeVar("Made")
+# A layer with one of these says what goes into it.
+_SAYS_INPUT = {"input_shape", "input_dim", "inputs", "shared"}
+
+
+def _alike(
+    entries: Iterable[Stamped], dims: Names, make: Callable[[Stamped, Names], Made]
+) -> Iterator[tuple[Stamped, Made]]:
+    """Pair stamped entries with what is made of them, once for all that use no index."""
+    # None marks an entry that uses one.
+    alike: dict[int, Made | None] = {}
+    for stamped in entries:
+        key = id(stamped.source)
+        if key not in alike:
+            try:
+                alike[key] = make(stamped, dims)
+            except SpecError:
+                alike[key] = None
+        yield stamped, alike[key] or make(stamped, stamped.names)
+
+
+def _shaped(stamped: Stamped, names: Names) -> ShapedEntry:
+    owner = "a layer that has a shape"
+    return validated(ShapedEntry, stamped.item, names, stamped.path, owner, ("repeat",))
 
 
 def _tensor(stamped: Stamped, names: Names) -> TensorEntry:
@@ -224,9 +299,7 @@ def _read(spec: str | PathLike[str]) -> tuple[str, str]:
 
 
 def _model(source: Source, overrides: dict[str, Any], dims: Mapping[str, int]) -> Spec:
-    if not isinstance(source.data, dict):
-        raise SpecError(f"expected a mapping with layers or tensors, found {shown(source.data)}")
-    source = source._replace(data={**source.data, **overrides})
+    source = written_out(source, SpecTable.model_fields, overrides)
     assert isinstance(source.data, dict)
     sizes = evaluate_dims(source.data.get("dims", {}), dims)
     table = validated(SpecTable, source.data, sizes, (), "a spec")

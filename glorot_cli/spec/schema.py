@@ -13,7 +13,8 @@ from glorot_cli.dialects.torch import table as torch
 from glorot_cli.dialects.torch.network import ModuleEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.signatures import signature_table
-from glorot_cli.spec.model import SpecTable, TensorEntry
+from glorot_cli.spec.model import ShapedEntry, SpecTable, TensorEntry
+from glorot_cli.spec.plain import DESCRIPTION
 
 Schema = dict[str, Any]
 
@@ -22,6 +23,9 @@ def spec_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a spec."""
     spec = _object(SpecTable)
     spec["properties"] |= {
+        "name": {},
+        "description": {},
+        "$schema": {},
         "dims": {"type": "object", "additionalProperties": _size()},
         "initializers": {
             "type": "array",
@@ -31,17 +35,21 @@ def spec_schema() -> Schema:
                 "maxProperties": 1,
             },
         },
-        "layers": {"type": "array"},
+        "layers": {"type": ["array", "object"]},
         "tensors": _reference("tensors"),
     }
+    spec["patternProperties"] = {"^x-": {}}
     is_torch = {"properties": {"dialect": {"const": "torch"}}, "required": ["dialect"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "glorot spec",
-        **spec,
-        "if": is_torch,
-        "then": {"properties": {"layers": _reference("torch_layers")}},
-        "else": {"properties": {"layers": _reference("keras_layers")}},
+        "if": _shapes(),
+        "else": {
+            **spec,
+            "if": is_torch,
+            "then": {"properties": {"layers": _reference("torch_layers")}},
+            "else": {"properties": {"layers": _reference("keras_layers")}},
+        },
         "$defs": {
             "initializer": _initializer(),
             **_layers("keras", keras.LAYERS, LayerEntry, [_shared()]),
@@ -52,13 +60,36 @@ def spec_schema() -> Schema:
     }
 
 
+def _shapes() -> Schema:
+    """Return the schema of a whole file of names and shapes."""
+    sizes = {"type": "array", "items": {"type": "integer", "minimum": 1}}
+    return {
+        "type": "object",
+        "properties": {
+            **dict.fromkeys(SpecTable.model_fields, False),
+            **{key: {"not": sizes} for key in DESCRIPTION},
+        },
+        "patternProperties": {"^x-": {"not": sizes}},
+        "additionalProperties": {"anyOf": [sizes, {"type": "integer", "minimum": 1}]},
+        # One list at least: a mapping of numbers alone is a spec with a mistake.
+        "not": {"additionalProperties": {"type": ["integer", "string"]}},
+    }
+
+
 def _tensors() -> Schema:
-    tensor = _object(TensorEntry)
-    tensor["properties"]["repeat"] = _reference("repeat")
-    named = _by_name(_reference("tensor"))
-    item = {"anyOf": [named, _group(_reference("tensors"))]}
+    tensor, shaped = _object(TensorEntry), _object(ShapedEntry)
+    tensor["properties"]["repeat"] = shaped["properties"]["repeat"] = _reference("repeat")
+    shape = tensor["properties"]["shape"]
+    named = _by_name({"anyOf": [_reference("tensor"), shape]})
+    listed = {
+        **tensor,
+        "properties": {**tensor["properties"], "name": {"type": "string"}},
+        "required": ["name"],
+    }
+    item = {"anyOf": [named, listed, _group(_reference("tensors"))]}
     return {
         "tensor": tensor,
+        "shaped_layer": {**shaped, "required": ["shape"]},
         "tensors": {"anyOf": [named, {"type": "array", "items": item}]},
     }
 
@@ -71,9 +102,17 @@ def _layers(
 ) -> Schema:
     kinds = [_layer(name, function, entry, dialect) for name, function in table.items()]
     group = _group(_reference(f"{dialect}_layers"))
+    layer, shaped = _reference(f"{dialect}_layer"), _reference("shaped_layer")
+    named = {"properties": {}, "required": ["name"], "allOf": [shaped]}
+    shape = {"type": "array", "items": _size()}
     return {
-        f"{dialect}_layer": {"anyOf": [*kinds, *others, group]},
-        f"{dialect}_layers": {"type": "array", "items": _reference(f"{dialect}_layer")},
+        f"{dialect}_layer": {"anyOf": [*kinds, *others, named, group]},
+        f"{dialect}_layers": {
+            "anyOf": [
+                {"type": "array", "items": layer},
+                _by_name({"anyOf": [shape, shaped, layer]}),
+            ]
+        },
     }
 
 

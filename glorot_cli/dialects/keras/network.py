@@ -61,7 +61,8 @@ def place_layers(
     Raises:
         SpecError: at the layer or the argument that does not fit.
     """
-    weights = Dialect().steps(entries, ()).join(inputs, outputs).weights
+    steps = Dialect().steps(entries, ())
+    weights = steps.join(inputs, outputs).weights if steps.steps else []
     counts: dict[str, int] = {}
 
     def group(owner: str | None) -> str | None:
