@@ -227,6 +227,8 @@ MISTAKES = [
      "give this layer its input_shape"),
     ("layers:\n  a: [2, 3]\n  b: {shape: [2, -3]}\n",
      "3:18: layers[1].shape[1]: expected a positive integer below 2**40, found -3"),
+    ("tensors:\n  - {name: 7, shape: [2]}\n",
+     "2:12: tensors[0].name: expected the name of a tensor, found 7"),
     ("tensors:\n  - {name: w, shape: [2], initialiser: ones}\n",
      "2:27: tensors[0].w.initialiser: unknown key for a tensor; did you mean 'initializer'?"),
 ]  # fmt: skip

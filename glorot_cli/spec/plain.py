@@ -109,8 +109,10 @@ def _tensors(value: Any, marks: Marks | None, path: KeyPath) -> Form:
         return _items(value, marks, path, _tensors)
     if not isinstance(value, Mapping):
         return value, marks
-    if isinstance(value.get("name"), str):
-        name = value["name"]
+    name = value.get("name")
+    if isinstance(name, int) and "shape" in value:
+        raise SpecError(f"expected the name of a tensor, found {shown(name)}", (*path, "name"))
+    if isinstance(name, str):
         entry = {key: item for key, item in value.items() if key != "name"}
         if marks is not None:
             marks = Marks(marks.start, {name: marks.values["name"].start}, {name: marks})
