@@ -23,7 +23,7 @@ import pytest
 import glorot_cli as glorot
 from glorot_cli import __main__
 from glorot_cli.errors import explained
-from glorot_cli.formats import leavings, replacing
+from glorot_cli.formats import folders, leavings, replacing
 from tests.faults.forked import forked
 from tests.faults.runs import OUTPUTS, START, STOPS, Ranked, Replacing
 
@@ -32,6 +32,7 @@ Planned = Callable[..., glorot.Plan]
 
 SPEC = "seed: 1\ntensors:\n  w: {shape: [8, 8], axes: IO, initializer: glorot_uniform}\n"
 ACCENT = "seed: 1\ntensors:\n  wé: {shape: [3], initializer: ones}\n"
+DEEP = "seed: 1\ntensors:\n  a/w: {shape: [3], initializer: ones}\n"
 SIX = """
 seed: 1
 tensors:
@@ -47,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for name, text in (("spec", SPEC), ("accent", ACCENT), ("six", SIX)):
+    for name, text in (("spec", SPEC), ("accent", ACCENT), ("six", SIX), ("deep", DEEP)):
         Path(f"{name}.yaml").write_text(text, "utf-8")
     return folder
 
@@ -92,6 +93,12 @@ def others_manifest() -> None:
     """Make a folder with a manifest that is not of glorot's."""
     Path("f").mkdir()
     Path("f/manifest.json").write_text('{"name": "an extension for a browser"}')
+
+
+def others_tensor() -> None:
+    """Make a folder with a file of the name that a tensor's gets."""
+    Path("f").mkdir()
+    Path("f/w.npy").touch()
 
 
 def link_loop() -> None:
@@ -164,23 +171,32 @@ FAULTS: dict[str, Fault] = {
     ),
     "the last of three shards is there": Fault(
         old_shard, f"init six.yaml -o x {SHARDS} --rank 0 --world-size 1",
-        "{here}/x/model-00003-of-00003.safetensors exists; replace it with --force",
-    ),
-    "the folder holds notes too": Fault(
-        lambda: npy_folder("notes.txt"), "init spec.yaml -o f/ -f",
-        "{here}/f holds 'notes.txt', which glorot does not write, so it is not replaced",
-    ),
-    "a folder in it holds notes": Fault(
-        lambda: npy_folder("a/notes.txt"), "init spec.yaml -o f/ -f",
-        "{here}/f holds 'a', which glorot does not write, so it is not replaced",
+        "{here}/x/model-00003-of-00003.safetensors was not written by glorot, so it is not "
+        "replaced; move it away",
     ),
     "a folder in it is a link to elsewhere": Fault(
-        linked_npy_folder, "init spec.yaml -o f/ -f",
-        "{here}/f holds 'a', which glorot does not write, so it is not replaced",
+        linked_npy_folder, "init deep.yaml -o f/ -f",
+        "{here}/f/a was not written by glorot, so it is not replaced; move it away",
     ),
     "its manifest is another program's": Fault(
         others_manifest, "init spec.yaml -o f/ -f",
-        "{here}/f/manifest.json is not a manifest of glorot's, so {here}/f is not replaced",
+        "{here}/f/manifest.json was not written by glorot, so it is not replaced; move it away",
+    ),
+    "a tensor's file is another program's": Fault(
+        others_tensor, "init spec.yaml -o f/ -f",
+        "{here}/f/w.npy was not written by glorot, so it is not replaced; move it away",
+    ),
+    "a folder stands where a tensor's file is to be": Fault(
+        lambda: Path("f/w.npy").mkdir(parents=True), "init spec.yaml -o f/ -f",
+        "{here}/f/w.npy was not written by glorot, so it is not replaced; move it away",
+    ),
+    "the output is the working folder": Fault(
+        nothing, "init spec.yaml -o ./ -f",
+        "cannot replace {here}/: it is the working folder, or holds it; run from another",
+    ),
+    "the output holds the working folder": Fault(
+        nothing, f"init spec.yaml -o .. {SHARDS} -f",
+        "cannot replace {here.parent}/: it is the working folder, or holds it; run from another",
     ),
 }  # fmt: skip
 
@@ -691,7 +707,7 @@ def test_a_rank_that_is_killed_goes_on(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_exchanged_is_put_aside(tmp_path: Path) -> None:
     def plainly() -> None:
-        replacing._exchange = lambda *_: False
+        folders._exchange = lambda *_: False
 
     replaced = Replacing(tmp_path / "aside", "npy", 64)
     last = replaced.steps(plainly)

@@ -11,14 +11,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 import glorot_cli as glorot
 from glorot_cli.formats.base import INDEX
+from glorot_cli.writing import sharding
+from glorot_cli.writing.fill import fill as writing_fill
 from glorot_cli.writing.ranks import Ranks, checked_ranks, ranks_of_environment
+from tests.faults.forked import forked
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -82,11 +86,92 @@ def test_a_shard_that_is_whole_is_kept(run: Run, folder: Path) -> None:
     assert kept == {names[0], names[3], names[4]}
 
 
-def test_shards_of_another_plan_are_drawn_again(run: Run, folder: Path) -> None:
+def of_another_run(shard: Path) -> tuple[int, str, str]:
+    return (
+        2,
+        "",
+        f"glorot: {shard} is of another run, with another spec, seed, base or size of shards; "
+        "replace it with --force\n",
+    )
+
+
+def test_shards_of_another_plan_are_replaced_only_by_force(run: Run, folder: Path) -> None:
     assert run(*init("-o", "one", "--seed", "1")) == (0, "", "")
+    before = hashes("one")
+    found = run(*init("-o", "one", "--seed", "2", "--resume"))
+    assert found == of_another_run(folder / "one" / "model-00001-of-00005.safetensors")
+    assert hashes("one") == before
     assert run(*init("-o", "two", "--seed", "2")) == (0, "", "")
-    assert run(*init("-o", "one", "--seed", "2", "--resume")) == (0, "", "")
+    assert run(*init("-o", "one", "--seed", "2", "--resume", "--force")) == (0, "", "")
     assert hashes("one") == hashes("two")
+
+
+CUTS = """
+seed: 1
+tensors:
+  a: {shape: [1000], initializer: random_normal}
+  b: {shape: [500], initializer: random_normal}
+  c: {shape: [500], initializer: random_normal}
+  d: {shape: [500], initializer: random_normal}
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--resume"],
+        ["--rank", "1", "--world-size", "2"],
+        ["--rank", "1", "--world-size", "2", "--resume"],
+    ],
+)
+def test_a_shard_of_another_cut_is_not_adopted(
+    options: list[str], run: Run, folder: Path
+) -> None:  # fmt: skip
+    Path("cuts.yaml").write_text(CUTS)
+    command = ("init", "cuts.yaml", "-o", "out", "--quiet", "--max-shard-size")
+    assert run(*command, "6KB", "--rank", "0", "--world-size", "2") == (0, "", "")
+    shard = folder / "out" / "model-00001-of-00002.safetensors"
+    before = hashes("out")
+    assert run(*command, "8KB", *options) == of_another_run(shard)
+    assert hashes("out") == before
+    assert run(*command, "8KB", "--resume", "--force") == (0, "", "")
+    assert run("verify", "out", "--quiet") == (0, "", "")
+
+
+def test_the_second_of_two_that_resume_is_refused(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill, said = writing_fill, []
+
+    def meanwhile(*values: Any, **more: Any) -> Any:
+        monkeypatch.setattr(sharding, "fill", fill)
+        for options in (["--seed", "2", "--resume"], ["--rank", "0", "--world-size", "2"]):
+            said.append(forked(init("-o", "out", *options), folder))
+        return fill(*values, **more)
+
+    monkeypatch.setattr(sharding, "fill", meanwhile)
+    assert run(*init("-o", "out", "--resume")) == (0, "", "")
+    line = f"glorot: another run is writing to {folder}/out; wait until it ends\n"
+    assert said == [(2, "", line)] * 2
+    assert run("verify", "out", "--quiet") == (0, "", "")
+    assert len(hashes("out")) == 6
+
+
+def test_ranks_of_two_seeds_do_not_both_end_well(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill, said = writing_fill, []
+
+    def meanwhile(*values: Any, **more: Any) -> Any:
+        monkeypatch.setattr(sharding, "fill", fill)
+        said.append(forked(init("-o", "out", "--rank", "1", "--world-size", "2"), folder))
+        return fill(*values, **more)
+
+    monkeypatch.setattr(sharding, "fill", meanwhile)
+    found = run(*init("-o", "out", "--rank", "0", "--world-size", "2", "--seed", "2"))
+    assert said == [(0, "", "")]
+    assert found == of_another_run(folder / "out" / "model-00002-of-00005.safetensors")
+    assert not Path("out", INDEX).exists()
 
 
 def test_a_shard_that_is_there_is_not_replaced_unasked(run: Run, folder: Path) -> None:
@@ -203,7 +288,7 @@ def test_an_older_index_goes_before_its_shards_do(
     assert run(*init("-o", "out", "--seed", "1")) == (0, "", "")
     assert Path("out", INDEX).exists()
     options = ("-o", "out", "--seed", "2", "--rank", "1", "--world-size", "2", "--resume")
-    assert run(*init(*options)) == (0, "", "")
+    assert run(*init(*options, "--force")) == (0, "", "")
     assert not Path("out", INDEX).exists()
     assert run("inspect", "out") == (
         2,
@@ -211,7 +296,7 @@ def test_an_older_index_goes_before_its_shards_do(
         f"glorot: out/ holds shards without {INDEX}: not all of them are written; "
         "glorot init --resume goes on\n",
     )
-    assert run(*init("-o", "out", "--seed", "2", "--resume")) == (0, "", "")
+    assert run(*init("-o", "out", "--seed", "2", "--resume", "--force")) == (0, "", "")
     assert run("verify", "out", "--quiet") == (0, "", "")
 
 
@@ -250,15 +335,21 @@ def test_a_rank_tells_of_its_own_tensors_and_of_what_is_to_come(run: Run, folder
     assert again == (0, "", "note: every shard of this run is there already\n")
 
 
-def test_going_on_does_not_replace_weights_that_others_wrote(run: Run, folder: Path) -> None:
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize(
+    "options", [["--resume"], ["--rank", "1", "--world-size", "2"],
+                ["--rank", "0", "--world-size", "2", "--resume"]],
+)  # fmt: skip
+def test_weights_that_others_wrote_are_not_replaced(
+    options: list[str], force: list[str], run: Run, folder: Path
+) -> None:
     assert run(*init("-o", "out")) == (0, "", "")
     shard = folder / "out" / "model-00002-of-00005.safetensors"
     save_file({"w": np.ones(3, np.float32)}, shard)
-    assert run(*init("-o", "out", "--resume")) == (
+    before = hashes("out")
+    assert run(*init("-o", "out", *options, *force)) == (
         2,
         "",
-        f"glorot: {shard} was not written by glorot; replace it with --resume --force\n",
+        f"glorot: {shard} was not written by glorot, so it is not replaced; move it away\n",
     )
-    assert load_file(shard)["w"].tolist() == [1.0, 1.0, 1.0]
-    assert run(*init("-o", "out", "--resume", "--force")) == (0, "", "")
-    assert run("verify", "out", "--quiet") == (0, "", "")
+    assert hashes("out") == before

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glorot_cli as glorot
+from glorot_cli.formats import folders, leavings, replacing
 from glorot_cli.formats.base import compact
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.shards import parse_size, split
@@ -286,33 +287,168 @@ def test_force_replaces_shards_by_others(plan: glorot.Plan) -> None:
     assert len(contents("out")) == 3
 
 
-@pytest.mark.parametrize(
-    "name", ["tokenizer.json", "model-1-of-2.safetensors", "pytorch_model.bin"]
-)
-def test_force_leaves_what_glorot_does_not_write(name: str, plan: glorot.Plan) -> None:
+OTHERS = {
+    "tokenizer.json": "{}",
+    "README.md": "what others wrote",
+    "model-1-of-2.safetensors": "",
+    "logs/run 1/events": "",
+    "w.npy": "",
+}
+
+
+def put_others(folder: str) -> None:
+    """Put others' files into a folder, an empty folder and a link."""
+    for name, text in OTHERS.items():
+        Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+        Path(folder, name).write_text(text)
+    Path(folder, "empty").mkdir()
+    Path(folder, "link").symlink_to("nowhere")
+
+
+def check_others(folder: str) -> None:
+    """Check that they are there, as they were."""
+    for name, text in OTHERS.items():
+        assert Path(folder, name).read_text() == text
+    assert list(Path(folder, "empty").iterdir()) == []
+    assert Path(folder, "link").readlink() == Path("nowhere")
+
+
+@pytest.mark.parametrize("size", ["5GB", "460B", "1B"])
+@pytest.mark.parametrize("cannot_exchange", [False, True])
+def test_force_leaves_what_glorot_did_not_write(
+    size: str, cannot_exchange: bool, plan: glorot.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cannot_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     glorot.write_weights(plan, "out", max_shard_size="460B")
-    Path("out", name).touch()
+    put_others("out")
+    glorot.write_weights(plan, "out", max_shard_size=size, force=True)
+    check_others("out")
+    assert glorot.verify_weights("out").equal
+    ours = {path.name for path in Path("out").iterdir()} - {name.split("/")[0] for name in OTHERS}
+    count = {"5GB": 1, "460B": 3, "1B": 6}[size]
+    assert len(ours - {"empty", "link"}) == count
+    assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+def test_force_leaves_what_appears_during_the_run(
+    plan: glorot.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glorot.write_weights(plan, "out", max_shard_size="460B")
+    flush = replacing._flush
+
+    def others(path: Path) -> None:
+        monkeypatch.setattr(replacing, "_flush", flush)
+        put_others("out")
+        flush(path)
+
+    monkeypatch.setattr(replacing, "_flush", others)
+    glorot.write_weights(plan, "out", max_shard_size="1B", force=True)
+    check_others("out")
+    assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+def test_a_weight_file_that_appears_during_the_run_is_not_replaced(
+    plan: glorot.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glorot.write_weights(plan, "out", max_shard_size="460B")
     before = contents("out")
-    assert refusal(plan, "out", max_shard_size="460B", force=True) == (
-        f"{Path('out').resolve()} holds {name!r}, which glorot does not write, "
-        "so it is not replaced"
+    trained = Path("out/model-00001-of-00005.safetensors")
+    flush = replacing._flush
+
+    def others(path: Path) -> None:
+        safetensors.numpy.save_file({"w": np.ones(3)}, trained, {"format": "pt"})
+        flush(path)
+
+    monkeypatch.setattr(replacing, "_flush", others)
+    assert refusal(plan, "out", max_shard_size="1B", force=True) == (
+        f"{trained.resolve()} was not written by glorot, so it is not replaced; move it away"
+    )
+    trained.unlink()
+    assert contents("out") == before
+    assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("size", ["5GB", "1B"])
+@pytest.mark.parametrize("name", ["model.safetensors", "model-00001-of-00005.safetensors", INDEX])
+def test_weights_of_others_are_never_replaced(name: str, size: str, plan: glorot.Plan) -> None:
+    Path("out").mkdir()
+    if name == INDEX:
+        index(w="gone.safetensors")
+    else:
+        safetensors.numpy.save_file({"w": np.ones(3)}, Path("out", name), {"format": "pt"})
+    before = contents("out")
+    assert refusal(plan, "out", max_shard_size=size, force=True) == (
+        f"{Path('out', name).resolve()} was not written by glorot, so it is not replaced; "
+        "move it away"
     )
     assert contents("out") == before
+    assert [path.name for path in Path().iterdir()] == ["out"]
 
 
-def test_force_leaves_other_folders(plan: glorot.Plan) -> None:
+def test_a_configuration_of_others_is_never_replaced(plan: glorot.Plan) -> None:
+    Path("c.json").write_text("{}", "utf-8")
     Path("out").mkdir()
-    Path("out/config.json").touch()
-    assert refusal(plan, "out", max_shard_size="460B", force=True) == (
-        f"{Path('out').resolve()} holds none of manifest.json, {INDEX}, model.safetensors, "
-        "so it is not replaced"
-    )
-    Path("out/model.safetensors").mkdir()
-    Path("out", INDEX).touch()
-    assert refusal(plan, "out", max_shard_size="460B", force=True) == (
-        f"{Path('out').resolve()} holds 'model.safetensors', which glorot does not write, "
-        "so it is not replaced"
-    )
+    Path("out/config.json").write_text('{"mine": 1}')
+    for more in ({"force": True}, {"resume": True}, {"resume": True, "force": True}):
+        assert refusal(plan, "out", max_shard_size="460B", config="c.json", **more) == (
+            f"{Path('out').resolve()}/config.json is not the configuration that --config gives; "
+            "move it away"
+        )
+    assert list(contents("out")) == ["config.json"]
+    glorot.write_weights(plan, "out", max_shard_size="460B", force=True)
+    assert Path("out/config.json").read_text() == '{"mine": 1}'
+
+
+def test_force_goes_from_a_folder_of_npy_to_shards_and_back(plan: glorot.Plan) -> None:
+    glorot.write_weights(plan, "out/")
+    put_others("out")
+    Path("out/dense/notes").write_text("mine")
+    glorot.write_weights(plan, "out/", force=True, max_shard_size="5GB")
+    check_others("out")
+    assert [path.name for path in Path("out/dense").iterdir()] == ["notes"]
+    assert not Path("out/dense_1").exists()
+    glorot.write_weights(plan, "out/", force=True, format="npy")
+    check_others("out")
+    assert Path("out/dense/notes").read_text() == "mine"
+    assert glorot.verify_weights("out").equal
+    assert not Path("out/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("inner", ["", "/logs"])
+def test_a_mount_point_is_not_replaced(
+    inner: str, plan: glorot.Plan, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = folder.parent / "mounts"
+    mounts.write_text(f"36 35 98:0 / {folder}/o\\040ut{inner} rw,noatime - ext4 /dev/sda rw\n")
+    monkeypatch.setattr(folders, "_MOUNTS", mounts)
+    monkeypatch.setattr(weights, "fill", None)
+    Path("o ut/logs").mkdir(parents=True)
+    place = "it is a mount point; write to a folder in it"
+    if inner:
+        place = "'logs' is a mount point; write to a folder beside it"
+    for size in (None, "5GB"):
+        assert refusal(plan, "o ut/", force=True, max_shard_size=size) == (
+            f"cannot replace {folder}/o ut/: {place}"
+        )
+    assert [path.name for path in folder.rglob("*")] == ["o ut", "logs"]
+
+
+def test_names_that_begin_alike_are_of_others_runs(plan: glorot.Plan) -> None:
+    long = "a" * 41
+    for name in ("model.v2", long + "b"):
+        dead = Path(leavings.beside(Path(name), leavings.TEMPORARY))
+        old = Path(leavings.beside(Path(name), leavings.OLD))
+        for path in (dead, old):
+            path.mkdir()
+            (path / "model-00001-of-00002.safetensors").touch()
+    before = sorted(Path().rglob("*"))
+    for output in ("model", long + "c"):
+        for resume, force in ((False, False), (True, False), (False, True)):
+            glorot.write_weights(plan, output, max_shard_size="5GB", resume=resume, force=force)
+            assert list(contents(output)) == ["model.safetensors"]
+        shutil.rmtree(output)
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_nothing_is_left_when_drawing_fails(

@@ -9,8 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 MANIFEST = "manifest.json"
 INDEX = "model.safetensors.index.json"
-# What tells a folder of ours, which --force may replace, from any other.
-MARKS = (MANIFEST, INDEX, "model.safetensors")
 LARGEST_MANIFEST = 256 << 20
 
 Provenance = Mapping[str, Any]

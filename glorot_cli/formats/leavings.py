@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from glorot_cli.errors import FormatError
+
+# What a run has not finished, which is glorot's alone.
 TEMPORARY = ".glorot-tmp"
-# What an older folder is called for the moment in which another takes its place.
-_ASIDE = ".glorot-old"
+# A folder that another has replaced, or is about to: others' files may be in it.
+OLD = ".glorot-old"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+_LONGEST_STEM = 40
 
 Step = Callable[[], object]
 
@@ -27,7 +33,7 @@ _put_off: list[Step] = []
 def create(target: Path, *, folder: bool) -> tuple[Path, int]:
     """Create a temporary path, locked so that a later run can tell that this one lives."""
     while True:
-        path = _beside(target, TEMPORARY)
+        path = beside(target, TEMPORARY)
         _unfinished.append(path)
         if folder:
             path.mkdir()
@@ -53,40 +59,15 @@ def discard(path: Path) -> None:
     finished(path)
 
 
-@contextlib.contextmanager
-def put_aside(target: Path) -> Iterator[None]:
-    """Move a folder out of the way, and back if the block fails; else remove it in the end.
-
-    A run that is killed meanwhile leaves it to the next one, which gives it its name again.
-    """
-    with unbroken(), contextlib.ExitStack() as stack:
-        lock = os.open(target, os.O_RDONLY)
-        stack.callback(os.close, lock)
-        _lock(lock, fcntl.LOCK_EX)
-        aside = _beside(target, _ASIDE)
-        target.rename(aside)
-        try:
-            yield
-        except BaseException:
-            aside.rename(target)
-            raise
-        remove(aside)
-
-
 def remove_leavings(target: Path) -> None:
-    """Remove what dead runs left of a target, and put back a folder that one had put aside."""
-    for path in _of_dead_runs(target, _ASIDE):
-        if target.exists():
-            remove(path)
-        else:
-            path.rename(target)
-    for path in _of_dead_runs(target, TEMPORARY):
+    """Remove what dead runs left unfinished of a target."""
+    for path in of_dead_runs(target, TEMPORARY):
         remove(path)
 
 
 def adopt_leavings(target: Path) -> None:
-    """Give a folder that a dead run left unfinished its name, so that it can be gone on with."""
-    for path in _of_dead_runs(target, _ASIDE, TEMPORARY):
+    """Give a folder that a dead run left unfinished its name, so that it can be resumed."""
+    for path in of_dead_runs(target, TEMPORARY):
         if not target.exists() and path.is_dir():
             try:
                 path.rename(target)
@@ -96,20 +77,22 @@ def adopt_leavings(target: Path) -> None:
                     raise
 
 
-def sweep(folder: Path) -> None:
-    """Remove what dead runs left unfinished of any file in a folder that several write."""
-    for path in _unlocked(folder, ".", (TEMPORARY,)):
+def sweep(folder: Path, stem: str) -> None:
+    """Remove what dead runs left unfinished of some files in a folder that runs share."""
+    for path in _unlocked(folder, stem, TEMPORARY):
         remove(path)
 
 
-def _of_dead_runs(target: Path, *endings: str) -> Iterator[Path]:
-    return _unlocked(target.parent, _stem(target), endings)
+def of_dead_runs(target: Path, ending: str) -> Iterator[Path]:
+    """Find what dead runs left of a target, by an ending."""
+    return _unlocked(target.parent, re.escape(_stem(target)), ending)
 
 
-def _unlocked(folder: Path, start: str, endings: tuple[str, ...]) -> Iterator[Path]:
+def _unlocked(folder: Path, stem: str, ending: str) -> Iterator[Path]:
     """Find temporary paths in a folder, but for those of live runs, which are locked."""
+    names = re.compile(pattern(stem, ending))
     for path in list(folder.iterdir()):
-        if not (path.name.startswith(start) and path.name.endswith(endings)):
+        if not names.fullmatch(path.name):
             continue
         with contextlib.suppress(OSError):
             lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -118,6 +101,11 @@ def _unlocked(folder: Path, start: str, endings: tuple[str, ...]) -> Iterator[Pa
                 yield path
             finally:
                 os.close(lock)
+
+
+def pattern(stem: str, ending: str) -> str:
+    """Return the expression of the names that `beside` gives, for an expression of the stem."""
+    return rf"\.(?:{stem})\.[0-9a-f]{{8}}{re.escape(ending)}"
 
 
 def remove(path: Path) -> None:
@@ -129,11 +117,19 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs from doing the same to a folder meanwhile."""
+def locked(folder: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Keep other runs from a folder meanwhile; those that share it keep out those that do not.
+
+    Raises:
+        FormatError: if another run has it, and this one does not wait.
+    """
     lock = os.open(folder, os.O_RDONLY)
     try:
-        _lock(lock, fcntl.LOCK_EX)
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            _lock(lock, how if wait else how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FormatError(f"another run is writing to {folder}; wait until it ends") from None
         yield
     finally:
         os.close(lock)
@@ -148,12 +144,17 @@ def _lock(descriptor: int, how: int) -> None:
             raise
 
 
-def _beside(target: Path, ending: str) -> Path:
-    return target.with_name(f"{_stem(target)}{secrets.token_hex(4)}{ending}")
+def beside(target: Path, ending: str) -> Path:
+    """Return a new name for what becomes of a target, in the same folder."""
+    return target.with_name(f".{_stem(target)}.{secrets.token_hex(4)}{ending}")
 
 
 def _stem(target: Path) -> str:
-    return f".{target.name[:40]}."
+    """Return a target's name, or where it is long the start of it and a hash."""
+    if len(target.name) <= _LONGEST_STEM:
+        return target.name
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
+    return f"{target.name[: _LONGEST_STEM - 9]}~{digest[:8]}"
 
 
 # A stop by a signal

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats import leavings
-from glorot_cli.formats.base import LARGEST_MANIFEST, MANIFEST, MARKS, Kind
-
-# The files of a folder of shards.
-_WRITTEN = re.compile(
-    r"model(-\d{5,}-of-\d{5,})?\.safetensors|model\.safetensors\.index\.json|config\.json"
-    rf"|\..*{re.escape(leavings.TEMPORARY)}"
-)
-_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+from glorot_cli.formats import folders, leavings
+from glorot_cli.formats.base import Kind
 
 
 @contextlib.contextmanager
@@ -44,7 +35,11 @@ def replacing(target: Path, nbytes: int, *, force: bool, kind: Kind, sync: bool)
         target = resolved(target)
     with errors_named(target):
         leavings.remove_leavings(target)
-        _check_target(target, force=force, folder=kind == "folder")
+        if kind == "folder":
+            folders.settle(target)
+            folders.check_folder(target, force=force)
+        else:
+            _check_file(target, force=force)
         check_free(target, nbytes)
         temporary, lock = leavings.create(target, folder=kind != "file")
     try:
@@ -55,7 +50,7 @@ def replacing(target: Path, nbytes: int, *, force: bool, kind: Kind, sync: bool)
             if kind == "set":
                 _scatter(temporary, target, force=force)
             elif kind == "folder":
-                _place_folder(temporary, target, force=force)
+                folders.place_folder(temporary, target, force=force)
             else:
                 _place_file(temporary, target, force=force)
             leavings.finished(temporary)
@@ -111,12 +106,10 @@ def check_free(target: Path, nbytes: int) -> None:
         raise FormatError(f"cannot write {target}: {nbytes:,} bytes are needed, {free:,} are free")
 
 
-def _check_target(target: Path, *, force: bool, folder: bool) -> None:
-    if folder:
-        _check_folder(target, force=force)
-    elif target.is_dir():
+def _check_file(target: Path, *, force: bool) -> None:
+    if target.is_dir():
         raise FormatError(f"cannot write {target}: it is a folder")
-    elif target.exists():
+    if target.exists():
         if not target.is_file():
             raise FormatError(f"cannot write {target}: it is not a regular file")
         if not force:
@@ -126,56 +119,6 @@ def _check_target(target: Path, *, force: bool, folder: bool) -> None:
 def exists(target: Path) -> FormatError:
     """Return the refusal to replace a file that nobody allowed to be replaced."""
     return FormatError(f"{target} exists; replace it with --force")
-
-
-def _not_empty(target: Path) -> FormatError:
-    return FormatError(f"{target} is not empty; replace it with --force")
-
-
-def _check_folder(target: Path, *, force: bool) -> None:
-    if target.exists() and not target.is_dir():
-        raise FormatError(f"cannot write {target}/: it is a file")
-    if target.is_dir() and any(target.iterdir()):
-        if not force:
-            raise _not_empty(target)
-        if not any((target / mark).is_file() for mark in MARKS):
-            raise FormatError(f"{target} holds none of {', '.join(MARKS)}, so it is not replaced")
-        _check_contents(target)
-
-
-def _check_contents(target: Path) -> None:
-    """Check that a folder of ours holds nothing else, such as notes or others' tokenizers."""
-    found = [
-        Path(folder) / name
-        for folder, folders, files in os.walk(target)
-        for name in (*folders, *files)
-    ]
-    if (target / MANIFEST).is_file():
-        ours = {target / name for name in _listed(target / MANIFEST)}
-        ours.update(*(path.parents for path in ours))
-    else:
-        ours = {path for path in found if _WRITTEN.fullmatch(path.name) and not path.is_dir()}
-    for path in sorted(found):
-        if path not in ours or (path.is_dir() and path.is_symlink()):
-            raise FormatError(
-                f"{target} holds {shown(str(path.relative_to(target)))}, which glorot does not "
-                "write, so it is not replaced"
-            )
-
-
-def _listed(manifest: Path) -> set[str]:
-    """Return the files that a manifest lists, with itself."""
-    try:
-        if manifest.stat().st_size > LARGEST_MANIFEST:
-            raise ValueError
-        data = json.loads(manifest.read_bytes())
-        if "glorot" not in data:
-            raise ValueError
-        return {MANIFEST, *(str(entry["file"]) for entry in data["tensors"].values())}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise FormatError(
-            f"{manifest} is not a manifest of glorot's, so {manifest.parent} is not replaced"
-        ) from None
 
 
 def _flush(path: Path) -> None:
@@ -212,7 +155,7 @@ def _scatter(temporary: Path, target: Path, *, force: bool) -> None:
 
     An older index goes first: what is killed here leaves no index of a mixture.
     """
-    with leavings.unbroken(), leavings.locked(target.parent):
+    with leavings.unbroken(), leavings.locked(target.parent, wait=True):
         check_set(temporary, target, force=force)
         files = sorted(temporary.iterdir(), key=lambda file: (file.name == target.name, file.name))
         if len(files) > 1:
@@ -238,29 +181,3 @@ def _place_file(temporary: Path, target: Path, *, force: bool) -> None:
         temporary.rename(target)
     else:
         temporary.unlink()
-
-
-def _place_folder(temporary: Path, target: Path, *, force: bool) -> None:
-    try:
-        temporary.rename(target)
-    except OSError as error:
-        if error.errno not in _TAKEN:
-            raise
-        if not force:
-            raise _not_empty(target) from None
-        if not _exchange(temporary, target):
-            with leavings.put_aside(target):
-                temporary.rename(target)
-        leavings.remove(temporary)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two paths swap their names at once, where the system can."""
-    import ctypes
-
-    library = ctypes.CDLL(None)
-    names = os.fsencode(one), os.fsencode(other)
-    here = -100  # the working folder; both names are absolute
-    if hasattr(library, "renameat2"):
-        return bool(library.renameat2(here, names[0], here, names[1], 2) == 0)
-    return hasattr(library, "renamex_np") and bool(library.renamex_np(*names, 2) == 0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from glorot_cli.errors import FormatError, GlorotError, shown
-from glorot_cli.formats import safetensors
+from glorot_cli.formats import leavings, safetensors
 from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
@@ -17,7 +18,10 @@ from glorot_cli.plan import Plan, PlannedTensor
 
 LARGEST_INDEX = 128 << 20
 LARGEST_CONFIG = 64 << 20
-_SHARD = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
+_SHARD = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors")
+CONFIG = "config.json"
+# An expression of all names in such a folder.
+NAMES = rf"{_SHARD.pattern}|{re.escape(INDEX)}|{re.escape(CONFIG)}"
 _UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
@@ -67,6 +71,42 @@ def shard_name(index: int, count: int) -> str:
 def names_in(folder: Path) -> set[str]:
     """Return the names in a folder that are shards'."""
     return {file.name for file in folder.iterdir() if _SHARD.fullmatch(file.name)}
+
+
+def claim_of(file: Path) -> str | None:
+    """Return the provenance that a shard carries, be it whole or cut short; None of others' files.
+
+    A link is others' too.
+    """
+    try:
+        if file.is_symlink() or not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if length > safetensors.LARGEST_HEADER:
+                return None
+            found = parse_json(opened.read(length))["__metadata__"]["glorot"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def written(folder: Path) -> list[PurePath]:
+    """Return what glorot wrote of a folder's shards: the index first, if it is of such."""
+    unfinished = re.compile(leavings.pattern(NAMES, leavings.TEMPORARY))
+    names = [file.name for file in folder.iterdir()]
+    foreign = {name for name in names if _SHARD.fullmatch(name) and claim_of(folder / name) is None}
+    ours = [
+        name
+        for name in sorted(names)
+        if unfinished.fullmatch(name) or (_SHARD.fullmatch(name) and name not in foreign)
+    ]
+    if INDEX in names and not (folder / INDEX).is_symlink():
+        with contextlib.suppress(FormatError, OSError):
+            named = set(map(str, _weight_map(folder / INDEX).values())) & set(names)
+            if named and named <= set(ours):
+                ours.insert(0, INDEX)
+    return [PurePath(name) for name in ours]
 
 
 def is_complete(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from glorot_cli.errors import GlorotError, explained, shown
 from glorot_cli.formats.leavings import at_a_stop, sweep
-from glorot_cli.formats.shards import parse_size, split
+from glorot_cli.formats.shards import NAMES, parse_size, split
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
@@ -135,7 +135,7 @@ def _is_worker(process: Any) -> bool:
 
 def _sweep(target: Path) -> None:
     with contextlib.suppress(OSError):
-        sweep(Path(os.path.realpath(target)))
+        sweep(Path(os.path.realpath(target)), NAMES)
 
 
 def write_with_client(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, Literal
 
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import safetensors, shards
 from glorot_cli.formats.base import INDEX, compact
-from glorot_cli.formats.leavings import adopt_leavings, sweep
+from glorot_cli.formats.folders import check_places, in_the_way, settle
+from glorot_cli.formats.leavings import adopt_leavings, locked, sweep
 from glorot_cli.formats.replacing import check_free, errors_named, exists, replacing
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
@@ -20,6 +22,7 @@ from glorot_cli.writing.fill import Progress, fill
 from glorot_cli.writing.ranks import Ranks, check_divisible
 
 ALONE = Ranks(0, 1)
+State = Literal["missing", "foreign", "another run's", "damaged", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,35 @@ class ShardedPlan:
         """Return what a shard carries."""
         return {**self.provenance, "shard": [number + 1, len(self.parts)]}
 
-    def is_whole(self, number: int) -> bool:
-        """Tell whether a shard is there, complete, and of this very plan.
+    def state(self, number: int) -> State:
+        """Tell what is at a shard's path.
 
-        A shard takes its name only once it is written, so its header is proof enough.
+        A shard takes its name only once it is written, so its header is proof enough: its claim,
+        and the tensors of this very cut. Of one that is cut short the claim alone decides.
         """
+        file = self.file(number)
+        if not os.path.lexists(file):
+            return "missing"
+        claim = shards.claim_of(file)
+        if claim is None:
+            return "foreign"
+        if claim != compact(self.claim(number)):
+            return "another run's"
         try:
-            stored = safetensors.read_headers(self.file(number))
-        except (FormatError, OSError):
-            return False
-        return bool(stored.provenance == compact(self.claim(number)))
+            stored = safetensors.read_headers(file).tensors
+        except FormatError:
+            return "damaged"
+        planned = (self.plan.tensors[index] for index in self.parts[number])
+        is_cut = {(t.name, t.shape, t.dtype) for t in planned} == {
+            (t.name, t.shape, t.dtype) for t in stored
+        }
+        return "whole" if is_cut else "another run's"
+
+    def names(self) -> list[PurePath]:
+        """Return the names of what is written, or would compete with it for a reader."""
+        ours = {self.file(number).name for number in range(len(self.parts))}
+        there = shards.names_in(self.folder) if self.folder.is_dir() else set()
+        return [PurePath(name) for name in sorted(ours | there | {INDEX})]
 
 
 def write_folder(
@@ -69,31 +91,51 @@ def write_folder(
 ) -> list[Moments | None]:
     """Write shards into a folder that takes its name when all are there.
 
-    It has its name at once where several processes share it, or an earlier run's is gone on with.
+    It has its name at once where several processes share it, or an earlier run's is resumed.
     """
     plan, folder = sharded.plan, sharded.folder
+    if ranks is not None:
+        check_divisible(plan)
     write = functools.partial(
         write_shards, kept=kept, workers=workers, sync=sync, progress=progress
     )
     if ranks is None and not resume:
         nbytes = sum(tensor.nbytes for tensor in plan.tensors)
         with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
+            check_places(sharded.names(), folder)
+            sharded = _with_configuration(sharded)
             try:
                 found = write(replace(sharded, folder=temporary))
             except FormatError as error:
                 text = str(error).replace(str(temporary), str(folder))
                 raise FormatError(text) from None
-    else:
-        if ranks is not None:
-            check_divisible(plan)
-        with errors_named(folder):
-            adopt_leavings(folder)
-            if folder.exists() and not folder.is_dir():
-                raise FormatError(f"cannot write {folder}/: it is a file")
-            folder.mkdir(exist_ok=True)
-            sweep(folder)
-        found = write(sharded, ranks=ranks or ALONE, resume=resume, force=force)
+        return [found.get(tensor.name) for tensor in plan.tensors]
+    with errors_named(folder):
+        settle(folder)
+        adopt_leavings(folder)
+        if folder.exists() and not folder.is_dir():
+            raise FormatError(f"cannot write {folder}/: it is a file")
+        folder.mkdir(exist_ok=True)
+        with locked(folder, shared=ranks is not None):
+            sweep(folder, shards.NAMES)
+            found = write(
+                _with_configuration(sharded), ranks=ranks or ALONE, resume=resume, force=force
+            )
     return [found.get(tensor.name) for tensor in plan.tensors]
+
+
+def _with_configuration(sharded: ShardedPlan) -> ShardedPlan:
+    """Leave a configuration that is there already; another is never replaced.
+
+    Raises:
+        FormatError: if there is another.
+    """
+    place = sharded.folder / shards.CONFIG
+    if sharded.configuration is None or not os.path.lexists(place):
+        return sharded
+    if not place.is_file() or place.read_bytes() != sharded.configuration:
+        raise FormatError(f"{place} is not the configuration that --config gives; move it away")
+    return replace(sharded, configuration=None)
 
 
 def write_shards(
@@ -118,84 +160,115 @@ def write_shards(
     found: dict[str, Moments] = {}
     done = 0
     mine = range(ranks.rank, len(sharded.parts), ranks.world_size)
-    missing = {number for number in mine if not (resume and sharded.is_whole(number))}
-    _check(sharded, sorted(missing), force=force, resume=resume)
+    missing = check_shards(sharded, mine, force=force, resume=resume)
     if missing:
         (sharded.folder / INDEX).unlink(missing_ok=True)
     for number in mine:
         part = _part(sharded.plan, sharded.parts[number])
         if number in missing:
-            moments = _write_shard(
-                sharded,
-                number,
-                part,
-                kept,
-                force=force or resume,
-                workers=workers,
-                sync=sync,
-                progress=progress and functools.partial(_shifted, progress, done),
-            )
+            try:
+                moments = _write_shard(
+                    sharded,
+                    number,
+                    part,
+                    kept,
+                    force=missing[number] != "missing",
+                    workers=workers,
+                    sync=sync,
+                    progress=progress and functools.partial(_shifted, progress, done),
+                )
+            except FormatError:
+                # A task that is thought lost may go on beside the one that took its place.
+                if not (resume and sharded.state(number) == "whole"):
+                    raise
+                continue
             found.update(zip((tensor.name for tensor in part.tensors), moments, strict=True))
         done += sharded.nbytes(number)
-    finish(sharded, sync=sync)
+    finish(sharded, force=force, sync=sync)
     return found
 
 
-def _check(sharded: ShardedPlan, numbers: Sequence[int], *, force: bool, resume: bool) -> None:
-    """Check that all of some shards may be written, and fit, before the first one is.
+def check_shards(
+    sharded: ShardedPlan, mine: Iterable[int], *, force: bool, resume: bool
+) -> dict[int, State]:
+    """Check that shards may be written, and fit, before the first one is.
 
-    To go on with a run may replace what another run of ours left, but nobody else's weights.
+    Return the state of those that are to be written. To resume a run replaces what is cut short,
+    but no other run's shards, and nobody else's weights.
+
+    Raises:
+        FormatError: if something is in the way.
     """
-    more = largest = 0
+    folder = sharded.folder
+    if not folder.is_dir():
+        return dict.fromkeys(mine, "missing")
     names = {sharded.file(number).name for number in range(len(sharded.parts))}
-    with errors_named(sharded.folder):
-        for other in sorted(shards.names_in(sharded.folder) - names):
-            raise FormatError(
-                f"{sharded.folder}/ holds shards of another cut, such as {other}; remove them, or "
-                "give --max-shard-size as it was"
-            )
-        for number in numbers:
-            file = sharded.file(number)
-            if file.exists() and not force:
-                if not resume:
-                    raise exists(file)
-                if _is_foreign(file):
-                    raise FormatError(
-                        f"{file} was not written by glorot; replace it with --resume --force"
-                    )
-            largest = max(largest, sharded.nbytes(number))
-            # An older one goes when its successor is complete.
-            more += sharded.nbytes(number) - (file.stat().st_size if file.exists() else 0)
-        check_free(sharded.folder, max(more, largest))
+    for other in sorted(shards.names_in(folder) - names):
+        raise FormatError(
+            f"{folder}/ holds shards of another cut, such as {other}; remove them, or "
+            "give --max-shard-size as it was"
+        )
+    states = {number: sharded.state(number) for number in range(len(sharded.parts))}
+    for number, state in states.items():
+        if state == "foreign":
+            raise in_the_way(sharded.file(number))
+    index = folder / INDEX
+    text = shards.index_text(sharded.plan, sharded.parts).encode()
+    if os.path.lexists(index) and not (index.is_file() and index.read_bytes() == text):
+        check_places([PurePath(INDEX)], folder)
+    mine = set(mine)
+    for number, state in states.items():
+        if state == "another run's" and not force and (resume or number not in mine):
+            raise _another(sharded.file(number))
+    missing = {n: states[n] for n in sorted(mine) if not (resume and states[n] == "whole")}
+    more = largest = 0
+    for number, state in missing.items():
+        file = sharded.file(number)
+        if state != "missing" and not (force or resume):
+            raise exists(file)
+        largest = max(largest, sharded.nbytes(number))
+        # An older one goes when its successor is complete.
+        more += sharded.nbytes(number) - (file.stat().st_size if state != "missing" else 0)
+    check_free(folder, max(more, largest))
+    return missing
 
 
-def _is_foreign(file: Path) -> bool:
-    """Tell whether a shard is whole, and without our provenance."""
-    try:
-        return safetensors.read_headers(file).provenance is None
-    except (FormatError, OSError):
-        return False
+def _another(file: Path) -> FormatError:
+    return FormatError(
+        f"{file} is of another run, with another spec, seed, base or size of shards; "
+        "replace it with --force"
+    )
 
 
-def finish(sharded: ShardedPlan, *, sync: bool) -> bool:
-    """Write the index and the configuration if all shards are whole, and say whether they are.
+def finish(sharded: ShardedPlan, *, force: bool, sync: bool) -> None:
+    """Write the index and the configuration once all shards are whole.
 
     Whoever writes the last shard writes them; two at once write the same bytes.
+
+    Raises:
+        FormatError: if another run has written a shard meanwhile.
     """
     count = len(sharded.parts)
-    if not all(sharded.is_whole(number) for number in range(count)):
-        return False
+    states = [sharded.state(number) for number in range(count)]
+    if not force:
+        for number, state in enumerate(states):
+            if state in ("another run's", "foreign"):
+                raise _another(sharded.file(number))
+    if any(state != "whole" for state in states):
+        return
     texts: dict[str, bytes] = {}
     if sharded.configuration is not None:
-        texts["config.json"] = sharded.configuration
+        texts[shards.CONFIG] = sharded.configuration
     if count > 1:
         texts[INDEX] = shards.index_text(sharded.plan, sharded.parts).encode()
     for name, text in texts.items():
-        with replacing(
-            sharded.folder / name, len(text), force=True, kind="file", sync=sync
-        ) as temporary:
-            temporary.write_bytes(text)
-    return True
+        place = sharded.folder / name
+        try:
+            with replacing(place, len(text), force=False, kind="file", sync=sync) as temporary:
+                temporary.write_bytes(text)
+        except FormatError:
+            if not place.is_file() or place.read_bytes() != text:
+                raise
 
 
 def _part(plan: Plan, indices: Sequence[int]) -> Plan:

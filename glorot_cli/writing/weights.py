@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_dtypes, choose_format
+from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
 from glorot_cli.formats.texts import parse_json
@@ -102,6 +103,8 @@ def write_weights(
         extents = chosen.lay_out(plan, provenance(plan, base), temporary, **settings)
         if chosen.kind == "set":
             check_set(temporary, target, force=force)
+        elif chosen.kind == "folder":
+            check_places(files_in(temporary), target)
         found = fill(
             plan,
             extents,
