@@ -8,7 +8,6 @@ import math
 import os
 import random
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -24,8 +23,10 @@ import pytest
 
 import glorot_cli as glorot
 from glorot_cli.derive import derive_spec, spec_text
-from glorot_cli.formats import hdf5_child, hdf5_process, hdf5_walk
+from glorot_cli.formats import hdf5_process, hdf5_walk
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile
+from glorot_cli.hdf5_reader import __main__ as reader
 from glorot_cli.spec.source import parse
 from tests.fuzz.cases import Opened, forget_peak, peak
 from tests.fuzz.pool import run_cases
@@ -56,6 +57,7 @@ LINES: dict[str, str | None] = {
     "external_link.h5": "'l' is a link, which is not followed",
     "many_links.h5": None,
     "names.h5": None,
+    "one_chunk.h5": "'w' is stored in bytes that other data is stored in",
     "never_written.h5": "'w' declares 4398046511104 bytes, 0 are stored",
     "no_space.h5": "'w' has no shape, as HDF5's null dataspace allows",
     "other_floats.h5": None,
@@ -209,48 +211,50 @@ def test_a_hostile_file_is_one_line(name: str, run: Run) -> None:
 
 def test_a_file_that_hdf5_never_ends_to_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_walk, "PATIENCE", 0.6)
+    monkeypatch.setattr(hdf5_walk, "PATIENCE_PER_MIB", 0.0)
     assert run("inspect", "hang.h5") == (
-        2, "", "glorot: hang.h5: HDF5's library came to no end within 1 s; the file is damaged\n"
+        2, "", "glorot: hang.h5: HDF5's library takes more than 1 s of processor time for it; "
+        "it is damaged, or its chunks lie across the order of its elements\n",
     )  # fmt: skip
 
 
 def test_memory_that_hdf5_may_not_have(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5_walk, "LARGEST_MEMORY", 40 << 20)
+    monkeypatch.setattr(hdf5_process, "LARGEST_MEMORY", 40 << 20)
+    monkeypatch.setattr(hdf5_process, "_process", hdf5_process.Process())
     code, out, err = run("inspect", "bomb.h5")
     assert (code, out) == (2, "")
     assert err.startswith("glorot: bomb.h5: 'w': HDF5 ")
     assert err.count("\n") == 1
 
 
-def ending(status: bytes) -> Callable[..., None]:
-    """Be a server whose processes end at once, and in this way."""
-
-    def hand(link: int, descriptor: int) -> None:
-        os.write(descriptor, status)
-
-    return hand
-
-
 @pytest.mark.parametrize(
-    ("status", "how"),
+    ("program", "how"),
     [
-        (-signal.SIGSEGV, "HDF5's library failed on it (signal 11); the file is damaged"),
-        (-signal.SIGABRT, "HDF5's library failed on it (signal 6); the file is damaged"),
-        (1, "HDF5's library failed on it (exit code 1); the file is damaged"),
-        (None, "the process that was to read it did not start"),
+        ("kill -SEGV $$", "HDF5's library failed on it (signal 11); the file is damaged"),
+        ("kill -ABRT $$", "HDF5's library failed on it (signal 6); the file is damaged"),
+        ("exit 1", "HDF5's library failed on it (exit code 1); the file is damaged"),
+        ("head -c 99 /dev/zero", "HDF5's library failed on it (exit code 0); the file is damaged"),
     ],
 )
 def test_how_a_process_ended_is_one_line(
-    status: int | None, how: str, run: Run, monkeypatch: pytest.MonkeyPatch
+    program: str, how: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw = b"" if status is None else struct.pack("<i", status)
-    monkeypatch.setattr(hdf5_process._server, "hand", ending(raw))
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\n{program}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(hdf5_process, "_process", hdf5_process.Process())
+    monkeypatch.setattr(sys, "executable", str(script))
     assert run("inspect", "cycle.h5") == (2, "", f"glorot: cycle.h5: {how}\n")
 
 
 def test_a_process_that_is_not_started_or_gone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = hdf5_process._Server()
-    monkeypatch.setattr(hdf5_process, "_server", fresh)
+    fresh = hdf5_process.Process()
+    monkeypatch.setattr(hdf5_process, "_process", fresh)
+
+    def living() -> subprocess.Popen[bytes]:
+        assert fresh._process is not None
+        return fresh._process
+
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/none")
         assert run("inspect", "cycle.h5") == (
@@ -258,49 +262,66 @@ def test_a_process_that_is_not_started_or_gone(run: Run, monkeypatch: pytest.Mon
             "No such file or directory\n",
         )  # fmt: skip
     assert run("inspect", "cycle.h5")[0] == 0
-    assert fresh._process is not None
-    fresh._process.kill()
-    fresh._process.wait()
+    living().kill()
+    living().wait()
     assert run("inspect", "cycle.h5")[0] == 0
-    live = fresh._process
-    fresh.stop()
+    live = living()
+    # Each file that is refused ends it, so that nothing of that file is left.
+    assert run("inspect", "soft_link.h5")[0] == 2
     assert live.returncode == 0
+    assert run("inspect", "cycle.h5")[0] == 0
+    assert living() is not live
+    fresh.stop()
 
 
-def test_the_answers_of_the_process() -> None:
+def test_a_process_that_is_stopped_for_a_while_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = hdf5_process.Process()
+    monkeypatch.setattr(hdf5_process, "_process", fresh)
+    read_headers("cycle.h5")
+    assert fresh._process is not None
+    fresh._process.send_signal(signal.SIGSTOP)
+    found: list[StoredFile] = []
+    reader = threading.Thread(target=lambda: found.append(read_headers("bomb.h5")))
+    reader.start()
+    reader.join(0.05)
+    assert not found
+    fresh._process.send_signal(signal.SIGCONT)
+    reader.join()
+    assert [tensor.name for tensor in found[0].tensors] == ["w"]
+    fresh.stop()
+
+
+def test_processor_time_is_counted_over_all_blocks() -> None:
+    file = hdf5_process.OpenFile(Path("bomb.h5"), hdf5_walk._request(Path("bomb.h5"), None))
+    whole = file._left
+    (described,) = file.listing()["tensors"]
+    file.block(described[0], "w", 0, BLOCK_BYTES)
+    assert whole - 5 < file._left < whole
+    file._left = 0.0
+    with pytest.raises(glorot.FormatError, match=r"takes more than 10 s of processor time for it"):
+        file.block(described[0], "w", 1, BLOCK_BYTES)
+
+
+def test_the_answers_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run here what otherwise runs in a process of its own."""
-    ours, theirs = socket.socketpair()
-    confined: list[bool] = []
-    request = hdf5_walk._request(Path("names.h5"), None)
-
-    def work() -> None:
-        with theirs:
-            hdf5_child.answer(theirs, request, lambda: confined.append(True))
-
-    # Signals' timers are the main thread's, which is this one: ask first, and answer then.
-    ours.sendall(hdf5_child.QUESTION.pack(0, 0) + hdf5_child.QUESTION.pack(99, 0))
-    ours.shutdown(socket.SHUT_WR)
-    received: list[tuple[bytes, bytes]] = []
-
-    def listen() -> None:
-        while header := hdf5_child.receive(ours, hdf5_child.HEADER.size):
-            kind, length = hdf5_child.HEADER.unpack(header)
-            received.append((kind, bytes(hdf5_child.receive(ours, length))))
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    work()
-    listener.join()
-    ours.close()
-    assert confined == [True]
-    kinds = [kind for kind, _ in received]
-    assert kinds == [hdf5_child.LISTING, hdf5_child.DATA, hdf5_child.REFUSAL]
-    listing = json.loads(received[0][1])
-    assert [each[0] for each in listing["tensors"]] == [
-        *sorted((name for name in NAMES), key=str.encode), "\\xff",
-    ]  # fmt: skip
-    assert received[1][1] == VALUES.tobytes()
-    assert received[2][1] == b'["HDF5 cannot read it: list index out of range"]'
+    limits: list[int] = []
+    monkeypatch.setattr(reader, "_limit", lambda kind, value, most: limits.append(value))
+    names = [*sorted(NAMES, key=str.encode), "\\xff"]
+    files = ["names.h5", "cycle.h5", "bomb.h5", "many_links.h5", "never_written.h5", "cut.h5"]
+    listings = [
+        {**hdf5_walk._request(Path(name), None), "file": number}
+        for number, name in enumerate(files)
+    ]
+    block = {"dataset": NAMES[1].encode().hex(), "number": 0}
+    blocks = [{**listing, **block} for listing in listings]
+    requests = [listings[0], *blocks[:5], blocks[0], *listings[3:]]
+    answers = list(reader.answers(json.dumps(each) for each in requests))
+    assert b"".join(kind for kind, _ in answers) == b"LDRRRRDLRR"
+    assert [each[1] for each in json.loads(answers[0][1])["tensors"]] == names
+    assert bytes(answers[1][1]) == bytes(answers[6][1]) == VALUES.tobytes()
+    # Nothing may be opened but while a file is; of five files, the first was closed for the last.
+    assert limits[1::2] == [0] * 9
+    assert min(limits[::2]) > 0
 
 
 def test_numbers_that_numpy_has_not_are_converted() -> None:

@@ -16,6 +16,7 @@ ROOT = Path(glorot_cli.__file__).parent
 
 # Each may import what stands above it, and nothing below.
 ORDER = [
+    "hdf5_reader",
     "errors",
     "elementary",
     "expressions",

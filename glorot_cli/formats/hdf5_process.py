@@ -1,67 +1,40 @@
-"""The user's side of the processes that read HDF5: what they send, or how they ended."""
+"""The user's side of the process that reads HDF5: what it is asked, or how it ended."""
 
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import os
 import signal
-import socket
-import struct
 import sys
 import threading
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats import hdf5_child
-from glorot_cli.formats.hdf5_child import DATA, HEADER, LISTING, QUESTION, REFUSAL, STATUS
+from glorot_cli.hdf5_reader.__main__ import DATA, HEADER, LISTING, REFUSAL
 
 if TYPE_CHECKING:
     import subprocess
 
-LARGEST_MESSAGE = 128 << 20
-# Without site, whose work is done, and without what the packages import, which only writes files.
-_START = """
-import json, sys, types
-sys.path[:], packages = json.loads(sys.argv[1])
-for name, path in packages.items():
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [path]
-from glorot_cli.formats.hdf5_child import run
-run()
-"""
-# A process whose clock has run out is ended by the system; this is for the rest.
-GRACE = 60.0
+LARGEST_MESSAGE = 256 << 20
+# What HDF5's library may take, beyond its own size, before it is ended.
+LARGEST_MEMORY = 768 << 20
 
 
-class Child:
-    """Be a process that has one file open, and reads it for any thread."""
+_numbers = itertools.count()
+
+
+class OpenFile:
+    """Be a file that the process reads for any thread, for so many seconds of its processor."""
 
     def __init__(self, path: Path, request: Mapping[str, Any]) -> None:
         self.path = path
-        self._patience = request["patience"]
-        self._lock = threading.Lock()
-        self._end = ""
-        self._link, theirs = socket.socketpair()
-        self._status, status = os.pipe()
-        weakref.finalize(self, _close, self._link, self._status)
-        try:
-            _server.hand(theirs.fileno(), status)
-        except OSError as error:
-            raise FormatError(
-                f"{path}: cannot start a process to read it in: {error.strerror or error}"
-            ) from None
-        finally:
-            theirs.close()
-            os.close(status)
-        self._link.settimeout(self._patience + GRACE)
-        message = json.dumps(request).encode()
-        with suppress(OSError):
-            self._link.sendall(struct.pack("<Q", len(message)) + message)
+        self._request = {**request, "file": next(_numbers)}
+        self._patience = self._left = float(request["patience"])
 
     def listing(self) -> dict[str, Any]:
         """Return what the file holds.
@@ -69,125 +42,149 @@ class Child:
         Raises:
             FormatError: if it cannot be read.
         """
-        with self._lock:
-            found = json.loads(self._received(LISTING, str(self.path), None))
-        return dict(found)
+        return dict(json.loads(self._asked({}, LISTING, str(self.path), LARGEST_MESSAGE)))
 
-    def block(self, index: int, name: str, number: int, nbytes: int) -> bytearray:
+    def block(self, dataset: str, name: str, number: int, nbytes: int) -> bytes:
         """Return the bytes of a block of a dataset.
 
         Raises:
             FormatError: if they cannot be read, or are not as many.
         """
-        where = f"{self.path}: {shown(name)}"
-        with self._lock:
-            if not self._end:
-                with suppress(OSError):
-                    self._link.sendall(QUESTION.pack(index, number))
-            return self._received(DATA, where, nbytes)
+        question = {"dataset": dataset, "number": number}
+        found = self._asked(question, DATA, f"{self.path}: {shown(name)}", nbytes)
+        if len(found) != nbytes:
+            raise FormatError(f"{self.path}: {shown(name)}: the file has changed")
+        return found
 
-    def _received(self, expected: bytes, where: str, nbytes: int | None) -> bytearray:
-        if self._end:
-            raise FormatError(self._end)
+    def _asked(self, question: Mapping[str, Any], kind: bytes, where: str, most: int) -> bytes:
+        if self._left <= 0:
+            raise FormatError(f"{self.path}: {self._slow()}")
+        request = {**self._request, **question, "patience": self._left}
         try:
-            header = hdf5_child.receive(self._link, HEADER.size)
-            if len(header) == HEADER.size:
-                kind, length = HEADER.unpack(header)
-                largest = LARGEST_MESSAGE if nbytes is None or kind == REFUSAL else nbytes
-                payload = hdf5_child.receive(self._link, min(length, largest))
-                if kind == REFUSAL:
-                    raise FormatError(f"{where}: {_told(payload)}")
-                fits = length <= largest if nbytes is None else length == nbytes
-                if kind == expected and fits and len(payload) == length:
-                    return payload
-            self._end = f"{self.path}: {self._how()}"
-        except TimeoutError:
-            self._end = f"{self.path}: HDF5's library came to no end; the file is damaged"
-        except OSError:
-            self._end = f"{self.path}: {self._how()}"
-        raise FormatError(self._end)
+            found, payload, spent = _process.ask(request, kind, most)
+        except EndedError as error:
+            self._left = self._left if error.code != -signal.SIGPROF else 0.0
+            how = self._slow() if error.code == -signal.SIGPROF else str(error)
+            raise FormatError(f"{self.path}: {how}") from None
+        except OSError as error:
+            raise FormatError(
+                f"{self.path}: cannot start a process to read it in: {error.strerror or error}"
+            ) from None
+        self._left -= spent
+        if found == REFUSAL:
+            raise FormatError(f"{where}: {_told(payload)}")
+        return payload
 
-    def _how(self) -> str:
-        """Say how the process ended."""
-        self._link.close()
-        status = os.read(self._status, STATUS.size)
-        code = STATUS.unpack(status)[0] if len(status) == STATUS.size else None
-        if code is None:
-            return "the process that was to read it did not start"
-        if code == -signal.SIGALRM:
-            return (
-                f"HDF5's library came to no end within {self._patience:.0f} s; the file is damaged"
-            )
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"HDF5's library failed on it ({how}); the file is damaged"
+    def _slow(self) -> str:
+        return (
+            f"HDF5's library takes more than {self._patience:.0f} s of processor time for it; "
+            "it is damaged, or its chunks lie across the order of its elements"
+        )
 
 
-def _told(payload: bytearray) -> str:
+def _told(payload: bytes) -> str:
     parts = json.loads(payload)
     return "".join(shown(part) if place % 2 else part for place, part in enumerate(parts))
 
 
-def _close(link: socket.socket, status: int) -> None:
-    link.close()
-    os.close(status)
+class EndedError(Exception):
+    """Report that the process ended instead of answering; the code is that of `subprocess`."""
+
+    def __init__(self, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        super().__init__(f"HDF5's library failed on it ({how}); the file is damaged")
+        self.code = code
 
 
-class _Server:
-    """Be the process that forks for each file, started with the first one."""
+class Process:
+    """Be the process that reads, started with the first question and after each that ended it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
         self._owner = 0
 
-    def hand(self, *descriptors: int) -> None:
-        """Let a new process have these descriptors."""
+    def ask(self, request: Mapping[str, Any], kind: bytes, most: int) -> tuple[bytes, bytes, float]:
+        """Return what an answer is, its bytes, and the processor time that it took.
+
+        Raises:
+            EndedError: if the process ended, or said what is neither `kind` nor a refusal, or more
+                than `most` bytes.
+            OSError: if it cannot be started.
+        """
         with self._lock:
-            if not self._lives():
-                self._start()
-            assert self._control is not None
+            process = self._living()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
             try:
-                socket.send_fds(self._control, [b"f"], descriptors)
-            except BrokenPipeError:
-                self._start()
-                socket.send_fds(self._control, [b"f"], descriptors)
+                answer = _received(process.stdout, kind, most)
+            except BaseException:
+                process.kill()
+                self.stop()
+                raise
+            if answer is None:
+                self.stop()
+                raise EndedError(process.wait())
+            if answer[0] == REFUSAL:
+                self.stop()
+            return answer
 
-    def _lives(self) -> bool:
-        # A fork of the user's has this server's memory, but not its process.
-        return (
-            self._process is not None
-            and self._owner == os.getpid()
-            and self._process.poll() is None
-        )
-
-    def _start(self) -> None:
-        import subprocess
-
-        if self._control is not None:
-            self._control.close()
-        self._control, theirs = socket.socketpair()
-        formats = Path(__file__).parent
-        packages = {"glorot_cli": str(formats.parent), "glorot_cli.formats": str(formats)}
-        paths = [str(Path(path).absolute()) for path in sys.path]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, json.dumps([paths, packages])],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
-        self._owner = os.getpid()
+    def _living(self) -> subprocess.Popen[bytes]:
+        # A fork of the user's has this object, but not its process.
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()
+        if self._process is None or self._owner != os.getpid():
+            self._process = _started()
+            self._owner = os.getpid()
+        return self._process
 
     def stop(self) -> None:
         """Let the process end, and wait for it."""
-        lives = self._lives()
-        if self._control is not None:
-            self._control.close()
-        if lives and self._process is not None:
-            self._process.wait()
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # What is left to be said to it may find nobody.
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
+        process.wait()
 
 
-_server = _Server()
-atexit.register(_server.stop)
+def _received(out: IO[bytes], expected: bytes, most: int) -> tuple[bytes, bytes, float] | None:
+    """Receive an answer, or None where it ends early, is too long or another."""
+    header = out.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    kind, length, spent = HEADER.unpack(header)
+    if kind not in (expected, REFUSAL) or length > (LARGEST_MESSAGE if kind == REFUSAL else most):
+        return None
+    payload = out.read(length)
+    return (kind, payload, spent) if len(payload) == length else None
+
+
+def _started() -> subprocess.Popen[bytes]:
+    import subprocess
+
+    command = [sys.executable, "-P", "-m", "glorot_cli.hdf5_reader", str(LARGEST_MEMORY)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path),
+            "HDF5_USE_FILE_LOCKING": "FALSE",
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+
+
+_process = Process()
+atexit.register(_process.stop)

@@ -11,10 +11,10 @@ import numpy as np
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.hdf5_objects import cut
-from glorot_cli.formats.hdf5_process import Child
+from glorot_cli.formats.hdf5_process import OpenFile
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
 from glorot_cli.formats.texts import MOST_TENSORS
+from glorot_cli.hdf5_reader.objects import cut
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 64
@@ -26,12 +26,10 @@ LARGEST_CHUNK = 256 << 20
 MOST_CHUNKS = 4096
 # Deflate cannot shrink anything more than this.
 LARGEST_RATIO = 1032
-# What HDF5's library may take, beyond its own size, before it is ended.
-LARGEST_MEMORY = 768 << 20
-# Seconds, and one more for each of so many bytes; no damage makes a small file take long.
-PATIENCE = 5.0
-BYTES_PER_SECOND = 1 << 20
-LONGEST_PATIENCE = 300.0
+# Seconds of processor time for a file, and more for each MiB of it: a MiB is unpacked to at most
+# 1 GiB, which takes less where each chunk is unpacked once.
+PATIENCE = 10.0
+PATIENCE_PER_MIB = 4.0
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # Where in a larger file an HDF5 file lies: its first byte and its length.
@@ -44,12 +42,10 @@ def read_headers(path: Path, window: Window | None = None) -> StoredFile:
     Raises:
         FormatError: if the file is damaged, or holds what would lead to other files.
     """
-    child = Child(path, _request(path, window))
-    found = child.listing()
+    file = OpenFile(path, _request(path, window))
+    found = file.listing()
     start = window[0] if window is not None else 0
-    tensors = [
-        _stored(child, index, start, *described) for index, described in enumerate(found["tensors"])
-    ]
+    tensors = [_stored(file, start, *described) for described in found["tensors"]]
     return StoredFile(path, found["layout"], found["provenance"], tensors)
 
 
@@ -64,20 +60,20 @@ def _request(path: Path, window: Window | None) -> dict[str, Any]:
         "objects": MOST_OBJECTS,
         "tensors": MOST_TENSORS,
         "names": LARGEST_NAMES,
+        "size": status.st_size if window is None else window[1],
         "provenance": LARGEST_PROVENANCE,
         "chunk": LARGEST_CHUNK,
         "chunks": MOST_CHUNKS,
         "ratio": LARGEST_RATIO,
         "block": BLOCK_BYTES,
-        "memory": LARGEST_MEMORY,
-        "patience": min(PATIENCE + size / BYTES_PER_SECOND, LONGEST_PATIENCE),
+        "patience": PATIENCE + PATIENCE_PER_MIB * size / (1 << 20),
     }
 
 
 def _stored(
-    child: Child,
-    index: int,
+    file: OpenFile,
     start: int,
+    dataset: str,
     name: str,
     shape: list[int],
     dtype: str,
@@ -87,7 +83,7 @@ def _stored(
 ) -> StoredTensor:
     slabs, sizes = None, tuple(shape)
     if offset == -1:
-        slabs, offset = _Slabs(child, index, name, sizes, dtype, order), None
+        slabs, offset = _Slabs(file, dataset, name, sizes, dtype, order), None
     elif offset is not None:
         offset += start
     return StoredTensor(name, sizes, dtype, offset, nbytes, order, None, slabs)
@@ -97,10 +93,10 @@ class _Slabs:
     """Read a chunked or compressed dataset in C order, in blocks that fit in memory."""
 
     def __init__(
-        self, child: Child, index: int, name: str, shape: Shape, dtype: str, order: str
+        self, file: OpenFile, dataset: str, name: str, shape: Shape, dtype: str, order: str
     ) -> None:
-        self._child = child
-        self._index = index
+        self._file = file
+        self._dataset = dataset
         self._name = name
         self._shape = shape
         self._dtype = dtype
@@ -118,11 +114,11 @@ class _Slabs:
             dtype = np.dtype(np.void)
         if dtype.kind not in "biuf":
             raise FormatError(
-                f"{self._child.path}: {shown(self._name)}: cannot read elements of "
+                f"{self._file.path}: {shown(self._name)}: cannot read elements of "
                 f"dtype {self._dtype}"
             )
         runs = cut(self._shape, dtype.itemsize, BLOCK_BYTES)
         for number in range(runs.count):
             nbytes = runs.elements(number) * dtype.itemsize
-            raw = self._child.block(self._index, self._name, number, nbytes)
+            raw = self._file.block(self._dataset, self._name, number, nbytes)
             yield np.frombuffer(raw, dtype)

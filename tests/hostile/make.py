@@ -121,6 +121,27 @@ def hdf5_bomb_chunk() -> None:
 
 
 @_file
+def hdf5_one_chunk() -> None:
+    """Have 256 chunks of 4 MiB whose addresses are all that of the first: 1 GiB in some bytes."""
+    size, count = 1 << 20, 256
+    with _hdf5("one_chunk", libver="earliest") as file:
+        dataset = file.create_dataset("w", (size * count,), "f4", chunks=(size,), compression=9)
+        dataset.id.write_direct_chunk((0,), _zeros(4 * size))
+        for number in range(1, count):
+            dataset.id.write_direct_chunk((number * size,), b"\0")
+        first = dataset.id.get_chunk_info(0)
+    data, at = bytearray(Path("one_chunk.h5").read_bytes()), 0
+    while (at := data.find(b"TREE", at)) >= 0:
+        kind, level, used = struct.unpack_from("<BBH", data, at + 4)
+        # A key of 24 bytes and an address for each child: the stored size stands first in the key.
+        for place in range(at + 24, at + 24 + 32 * used, 32) if kind == 1 and level == 0 else ():
+            struct.pack_into("<I", data, place, first.size)
+            struct.pack_into("<Q", data, place + 24, first.byte_offset)
+        at += 4
+    Path("one_chunk.h5").write_bytes(data)
+
+
+@_file
 def hdf5_other_floats() -> None:
     """Have a float32 whose exponents are biased by 126: twice the value of the same bits."""
     with _hdf5("other_floats") as file:

@@ -1,7 +1,4 @@
-"""What an HDF5 file holds, by a walk over hard links only, and the blocks of its datasets.
-
-It stands apart from what writes files, so that its process loads h5py and little else.
-"""
+"""What an HDF5 file holds, by a walk over hard links only, and the blocks of its datasets."""
 
 from __future__ import annotations
 
@@ -129,17 +126,20 @@ def opened(path: str, window: tuple[int, int] | None) -> Iterator[Any]:
         yield file
 
 
+# Open datasets of all files by their file and path, the last used last, and how large their caches
+# of chunks may get.
+Kept = dict[tuple["Walk", str], tuple[Any, int]]
+
+
 class Walk:
     """Walk a file depth first, each object once by its address, links in order of their names."""
 
-    def __init__(self, file: Any, request: Request) -> None:
+    def __init__(self, file: Any, request: Request, kept: Kept) -> None:
         self._request = request
         self._root = file["/"].id
         self._types: dict[str, Any] = {}
-        self._counted = 0
-        self._paths: list[bytes] = []
-        # Open datasets by their index, the last used last, and how large their caches may get.
-        self._open: dict[int, tuple[Any, int]] = {}
+        self._counted = self._stored = 0
+        self._kept = kept
 
     def listing(self) -> dict[str, Any]:
         """Return what a file holds.
@@ -147,20 +147,20 @@ class Walk:
         Raises:
             RefusedError: if it holds what would lead to other files, or more than is allowed.
         """
-        tensors = [self._described(name, item) for name, item in self._datasets()]
+        tensors = [self._described(path, item) for path, item in self._datasets()]
         layout = "keras" if self._root.links.exists(b"layers") else "h5"
         return {"layout": layout, "provenance": self._provenance(), "tensors": tensors}
 
-    def _datasets(self) -> Iterator[tuple[str, Any]]:
+    def _datasets(self) -> Iterator[tuple[bytes, Any]]:
         import h5py
 
-        request, names = self._request, 0
+        request, names, count = self._request, 0, 0
         seen = {h5py.h5o.get_info(self._root).addr}
         stack = self._links(b"", self._root)
         while stack:
             path, group, link = stack.pop()
             path = path + b"/" + link if path else link
-            name = path.decode("utf-8", "backslashreplace")
+            name = _text(path)
             info = group.links.get_info(link)
             if info.type != h5py.h5l.TYPE_HARD:
                 raise RefusedError("", name, " is a link, which is not followed")
@@ -173,14 +173,13 @@ class Walk:
                     raise RefusedError(f"expected at most {request['deepest']} levels of groups")
                 stack += self._links(path, item)
             elif isinstance(item, h5py.h5d.DatasetID):
-                names += len(path)
-                self._paths.append(path)
-                if names > request["names"] or len(self._paths) > request["tensors"]:
+                names, count = names + len(path), count + 1
+                if names > request["names"] or count > request["tensors"]:
                     raise RefusedError(
                         f"expected at most {request['tensors']} datasets, whose names take at "
                         f"most {request['names'] >> 20} MiB"
                     )
-                yield name, item
+                yield path, item
 
     def _links(self, path: bytes, group: Any) -> list[tuple[bytes, Any, bytes]]:
         links: list[bytes] = []
@@ -196,9 +195,10 @@ class Walk:
             raise RefusedError(f"expected at most {self._request['objects']} objects")
         return [(path, group, link) for link in sorted(links, reverse=True)]
 
-    def _described(self, name: str, dataset: Any) -> list[Any]:
+    def _described(self, path: bytes, dataset: Any) -> list[Any]:
         import h5py
 
+        name = _text(path)
         creation = dataset.get_create_plist()
         if creation.get_layout() == h5py.h5d.VIRTUAL or creation.get_external_count():
             raise RefusedError("", name, " keeps its data in other files, which are not read")
@@ -208,6 +208,10 @@ class Walk:
         dtype = dataset.dtype
         nbytes = math.prod(shape) * dtype.itemsize
         stored = dataset.get_storage_size()
+        self._stored += stored
+        if self._stored > self._request["size"]:
+            # Chunks of which several are the same bytes would cost more than the file's size says.
+            raise RefusedError("", name, " is stored in bytes that other data is stored in")
         offset = dataset.get_offset()
         is_bfloat16 = _is_bfloat16(dataset, dtype)
         plain = is_bfloat16 or (dtype.kind in "biuf" and self._is_plain(dataset, dtype))
@@ -220,7 +224,7 @@ class Walk:
             raise RefusedError("", name, lies)
         known = "bfloat16" if is_bfloat16 else dtype.name if dtype.kind in "biuf" else str(dtype)
         order = ">" if dtype.byteorder == ">" else "<"
-        return [name, shape, known, offset, nbytes, order]
+        return [path.hex() if offset == -1 else "", name, shape, known, offset, nbytes, order]
 
     def _is_plain(self, dataset: Any, dtype: Any) -> bool:
         """Tell whether NumPy's type is the stored one, bit for bit."""
@@ -244,15 +248,15 @@ class Walk:
             found if isinstance(found, str) and len(found) <= self._request["provenance"] else None
         )
 
-    def block(self, index: int, number: int) -> Any:
-        """Return the bytes of one block of a dataset.
+    def block(self, path: str, number: int) -> Any:
+        """Return the bytes of one block of a dataset, which its path in a listing names.
 
         Raises:
             RefusedError: if the elements are no numbers, or the chunks too large.
         """
         import numpy as np
 
-        dataset = self._dataset(index)
+        dataset = self._dataset(path)
         itemsize = dataset.dtype.itemsize
         runs = cut(dataset.shape, itemsize, self._request["block"])
         largest = self._request["chunks"] * (dataset.chunks or (1 << 20,))[-1] * itemsize
@@ -261,23 +265,25 @@ class Walk:
         raw = [np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in parts]
         return np.concatenate(raw).data
 
-    def _dataset(self, index: int) -> Any:
+    def _dataset(self, path: str) -> Any:
         import h5py
 
-        if index in self._open:
-            self._open[index] = self._open.pop(index)
-            return self._open[index][0]
-        chunk = self._chunk_bytes(h5py.Dataset(h5py.h5d.open(self._root, self._paths[index])))
+        key = self, path
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)
+            return self._kept[key][0]
+        raw = bytes.fromhex(path)
+        chunk = self._chunk_bytes(h5py.Dataset(h5py.h5d.open(self._root, raw)))
         # Blocks go across chunks: a row of these is kept, so that each is unpacked once.
         largest = self._request["chunk"]
         room = max(chunk, largest // 4)
-        while sum(cache for _, cache in self._open.values()) + room > largest + largest // 4:
-            del self._open[next(iter(self._open))]
+        while sum(cache for _, cache in self._kept.values()) + room > largest + largest // 4:
+            del self._kept[next(iter(self._kept))]
         # A dataset's cache is that of its first opening, which is over by now.
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
         access.set_chunk_cache(10007, room, 1.0)
-        dataset = h5py.Dataset(h5py.h5d.open(self._root, self._paths[index], access))
-        self._open[index] = dataset, room
+        dataset = h5py.Dataset(h5py.h5d.open(self._root, raw, access))
+        self._kept[key] = dataset, room
         return dataset
 
     def _chunk_bytes(self, dataset: Any) -> int:
@@ -293,6 +299,10 @@ class Walk:
         if nbytes > largest:
             raise RefusedError(f"expected chunks of at most {largest >> 20} MiB")
         return nbytes
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _is_bfloat16(dataset: Any, dtype: Any) -> bool:
