@@ -684,3 +684,14 @@ def test_a_file_that_the_library_refuses_does_not_take_its_name(
     with pytest.raises(glorot.GlorotError, match="invalid shape, data type, or offset for tensor"):
         glorot.write_weights(plan, tmp_path / "w.safetensors")
     assert not list(tmp_path.glob("*safetensors*"))
+
+
+@pytest.mark.parametrize("locking", ["TRUE", "BEST_EFFORT", "1"])
+def test_hdf5_is_written_whatever_its_locking(locking: str, tmp_path: Path) -> None:
+    # The library reads the environment when it is loaded.
+    spec = tmp_path / "w.yaml"
+    spec.write_text("seed: 1\ntensors:\n  w: {shape: [2], initializer: ones}\n")
+    command = [sys.executable, "-m", "glorot_cli", "init", str(spec), "-o", str(tmp_path / "w.h5")]
+    environment = {**os.environ, "HDF5_USE_FILE_LOCKING": locking}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")

@@ -132,9 +132,9 @@ def _write(
     try:
         return _create(plan, names, provenance, path, aliases, attributes)
     except (OSError, RuntimeError) as error:
-        # The library tells the system's error in prose of several lines.
+        # Within the library's own errors the system's stands in prose of several lines.
         found = re.search(r"errno = (\d+)", str(error))
-        number = int(found[1]) if found else errno.EIO
+        number = getattr(error, "errno", None) or (int(found[1]) if found else errno.EIO)
         raise OSError(number, os.strerror(number)) from None
 
 
@@ -159,8 +159,9 @@ def _create(
         lambda shape: h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
     )
     extents = []
-    # Our own lock is on the file already.
-    with h5py.File(path, "w", locking=False) as file:
+    # Our own lock is on the file already, and HDF5 would ask for another one where the environment
+    # says so: of a file that Python opened it asks for none.
+    with path.open("w+b") as raw, h5py.File(raw, "w") as file:
         groups: dict[str, Any] = {"": file["/"].id}
         file.attrs["glorot"] = compact(provenance)
         for index, (name, tensor) in enumerate(zip(names, plan.tensors, strict=True)):
