@@ -41,8 +41,8 @@ NO_HEADER = (
 ENTRY = "tensor 'w': expected a dtype, a shape, and offsets that fit"
 NO_NPY = "not a .npy file: "
 KEYS = (
-    "known: dialect, dims, dtype, fans, fma, initializers, input_shape, inputs, layers, outputs, "
-    "rng, seed, tensors"
+    "known: dialect, dims, dtype, fans, fma, initializer, initializers, input_shape, inputs, "
+    "layers, outputs, rng, seed, tensors"
 )
 # What each file of tests/hostile/make.py comes to; None is a file that is read. After ... HDF5's
 # library goes on in its own words.
