@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 KeyPath = tuple[str | int, ...]
 
@@ -110,6 +110,12 @@ def shown(value: object, limit: int = 60) -> str:
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Name the first of some names, and count the rest."""
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
 # Comparing two words takes up to the square of their length.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import safetensors.numpy
 
 import glorot_cli as glorot
 from glorot_cli.checks.diff import Diff, diff_weights
+from glorot_cli.checks.distances import distances
 from glorot_cli.checks.renames import Rename, parse_rename
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.formats.elements import boxes
@@ -271,3 +273,87 @@ def test_what_keras_saved_is_compared_with_what_it_loaded(other: str, planned: P
             "conv2d/kernel": "equal", "conv2d/bias": "equal",
             "dense/kernel": "different", "dense/bias": "equal",
         }  # fmt: skip
+
+
+WHOLE = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+
+
+def diffed(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], tolerance: float | None) -> Diff:
+    np.save("a.npy", a)
+    np.save("b.npy", b)
+    return diff_weights("a.npy", "b.npy", tolerance=tolerance, renames=[Rename("a", "b")])
+
+
+@pytest.mark.parametrize("tolerance", [None, 0.0])
+@pytest.mark.parametrize(
+    ("dtypes", "value", "other", "apart"),
+    [
+        (("i8", "i8"), 2**53, 2**53 + 1, 1),
+        (("u8", "u8"), 2**64 - 1, 2**64 - 2, 1),
+        (("i8", "u8"), 2**53 + 1, 2**53, 1),
+        (("i8", "u8"), -(2**63), 2**64 - 1, 2**64 - 1),
+        (("i8", "u8"), -1, 2**64 - 1, 2**64 - 1),
+        (("i8", "i8"), -(2**63), 2**63 - 1, 2**64 - 1),
+        (("i8", "f8"), 2**53 + 1, 2.0**53, 1.0),
+        (("f8", "i8"), 2.0**62, 2**62 - 1, 1.0),
+        (("u8", "f4"), 2**64 - 1, 1.0, 2.0**64),
+        (("i8", "f8"), -(2**60) - 3, -(2.0**60), 3.0),
+        (("i8", "f8"), 3, 2.75, 0.25),
+        (("i8", "f8"), 2, 2.75, 0.75),
+        (("i1", "f2"), -128, 127.5, 255.5),
+        (("?", "i1"), True, 2, 1),
+    ],
+)
+def test_whole_numbers_are_compared_exactly(
+    dtypes: tuple[str, str], value: float, other: float, apart: float, tolerance: float | None
+) -> None:
+    a, b = (np.array([7 if d != "?" else 0, v], d)
+            for d, v in zip(dtypes, (value, other), strict=True))  # fmt: skip
+    b[0] = a[0]
+    found = diffed(a, b, tolerance)
+    assert not found.equal
+    gap = found.tensors[0].gap
+    assert gap is not None
+    assert (gap.largest, gap.index, gap.count, gap.beyond) == (apart, (1,), 1, 1)
+    assert (gap.value, gap.other_value) == (value, other)
+    assert diffed(a, a.astype(dtypes[0]), tolerance).equal
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+@pytest.mark.parametrize("other", [*WHOLE, "float32", "float64"])
+def test_the_same_whole_numbers_are_equal_in_all_dtypes(dtype: str, other: str) -> None:
+    values = np.array([0, 1])
+    assert diffed(values.astype(dtype), values.astype(other), 0.0).equal
+
+
+def test_a_tolerance_of_whole_numbers_is_exact_too() -> None:
+    a, b = np.array([2**60, 5]), np.array([2**60 + 2**53 + 1, 5])
+    assert not diffed(a, b, float(2**53)).equal
+    assert diffed(a, b, float(2**53 + 2)).equal
+    assert diffed(a, b, 1e300).equal
+    assert not diffed(np.array([3]), np.array([5]), 1.5).equal
+    assert diffed(np.array([3]), np.array([5]), 2.5).equal
+
+
+def test_distances_are_those_of_fractions() -> None:
+    """Compare 2,000 pairs near the bounds of all dtypes with exact arithmetic."""
+    chance = random.Random(3)
+    for _ in range(2000):
+        x, y = (_near_a_bound(chance) for _ in range(2))
+        exact = abs(Fraction(x.item()) - Fraction(y.item()))
+        (off,) = distances(x.reshape(1), y.reshape(1))
+        if off.dtype == np.uint64:
+            assert int(off) == min(exact, 2**64 - 1)
+        else:
+            assert (off == 0) == (exact == 0)
+            assert abs(Fraction(float(off)) - exact) <= exact * Fraction(1, 2**52)
+
+
+def _near_a_bound(chance: random.Random) -> np.ndarray[Any, Any]:
+    dtype = np.dtype(chance.choice(["i8", "u8", "i4", "f8", "f4"]))
+    whole = chance.choice([0, 2**31, 2**53, 2**63, 2**64]) * chance.choice([1, -1])
+    whole += chance.randrange(-3, 4)
+    if dtype.kind in "iu":
+        bounds = np.iinfo(dtype)
+        return np.array(min(max(whole, int(bounds.min)), int(bounds.max)), dtype)
+    return np.array(whole + chance.choice([0.0, 0.25, 0.5]), dtype)

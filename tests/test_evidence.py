@@ -241,6 +241,7 @@ def test_a_good_file_in_words_and_in_json(planned: Planned, run: Run) -> None:
             {"name": "w", "status": "fits", "shape": [9, 9], "dtype": "float32",
              "found_shape": [9, 9], "found_dtype": "float32", "alarms": []}
         ],
+        "unchecked": 0,
     }  # fmt: skip
     assert run("verify", "w.h5", "--statistics", "--quiet") == (0, "", "")
 

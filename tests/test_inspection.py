@@ -496,3 +496,25 @@ def test_bfloat16_has_the_moments_of_the_float32_that_it_stands_for(
     safetensors.numpy.save_file({"w": held.astype(np.float32)}, "f.safetensors")
     narrow, wide = (glorot.inspect_weights(f"{name}.safetensors").tensors[0] for name in "bf")
     assert repr(narrow.moments) == repr(wide.moments)
+
+
+@pytest.mark.parametrize("bad", ["lost.h5", "text.yaml"])
+def test_each_file_is_reported_though_one_cannot_be_read(
+    bad: str, run: Run, planned: Planned
+) -> None:
+    glorot.write_weights(planned(tensors={"w": {"shape": [2], "initializer": "ones"}}), "w.npy")
+    Path("text.yaml").write_text("seed: 1")
+    _, alone, _ = run("inspect", "w.npy")
+    code, _, problem = run("inspect", bad)
+    assert code == 2
+    for files in (("w.npy", bad, "w.npy"), (bad, "w.npy", "w.npy"), ("w.npy", "w.npy", bad)):
+        assert run("inspect", *files) == (2, f"{alone}\n{alone}", problem)
+        code, out, err = run("inspect", *files, "--json")
+        document = json.loads(out)
+        assert (code, err, [each["path"] for each in document["files"]]) == (
+            2, problem, ["w.npy", "w.npy"]
+        )  # fmt: skip
+        assert document["errors"] == [
+            {"path": bad, "error": problem.removeprefix("glorot: ").removesuffix("\n")}
+        ]
+    assert run("inspect", bad, bad) == (2, "", problem * 2)

@@ -15,6 +15,7 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
+from glorot_cli.checks.evidence import judge_weights
 from glorot_cli.checks.verify import Verification, verify_weights
 from glorot_cli.dtypes import DTYPES
 from glorot_cli.formats import FORMATS
@@ -198,6 +199,7 @@ def test_the_first_difference_is_named_with_both_values(planned: Planned, run: R
                 "differing": 2,
             }
         ],
+        "unchecked": 0,
     }  # fmt: skip
     assert run("verify", "x.safetensors", "--quiet") == (1, "", "")
 
@@ -243,14 +245,23 @@ def test_a_spec_is_compared_with_its_own_seed(planned: Planned, run: Run) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spec": 3}, "the provenance holds no spec"),
+        ({"spec": 3}, "its spec is no mapping"),
+        ({"spec": None}, "it holds no spec"),
         ({"stream": {"name": "aes-ctr", "version": 99}},
          "drawn by the stream 'aes-ctr', version 99; this version draws by the stream 'aes-ctr', "
          "version 1"),
         ({"stream": None},
-         "drawn by a stream that it does not name; this version draws by the stream 'aes-ctr', "
-         "version 1"),
+         "it names no stream; this version draws by the stream 'aes-ctr', version 1"),
+        ({"stream": ["aes-ctr", 1]},
+         "it names the stream ['aes-ctr', 1], no mapping; this version draws by the stream "
+         "'aes-ctr', version 1"),
+        ({"stream": {"name": "aes-ctr"}}, "its stream lacks 'version', here 1"),
+        ({"stream": {"name": "aes-ctr", "version": 1, "claims": "x"}},
+         "its stream has 'claims', which this version does not know"),
+        ({"stream": {"name": "aes-ctr", "version": True}},
+         "its stream's version is true, here 1"),
         ({"spec": {"seed": 1, "tensors": {"w": {"shape": [0]}}}}, None),
+        ({"spec": ONE}, "its spec has no seed"),
     ],
 )  # fmt: skip
 def test_a_provenance_that_cannot_be_drawn_again(
@@ -285,22 +296,247 @@ def test_what_was_kept_from_a_base_checkpoint_is_not_drawn(planned: Planned, run
     glorot.write_weights(planned(seed=2, **LAYERS), "new.safetensors", base=base)
     assert run("verify", "new.safetensors") == (
         0,
-        "new.safetensors: as drawn from seed 2: "
-        "2 equal, 2 not drawn (kept from a base checkpoint)\n",
+        "new.safetensors: as drawn from seed 2: 2 equal; "
+        "2 of 4 not checked: kept from a base (conv2d/kernel, conv2d/bias)\n",
         "",
     )
     _, out, _ = run("verify", "new.safetensors", "--all")
     assert out == (
         "name           status     what\n"
         "conv2d/kernel  not drawn  "
-        "kept from a base checkpoint, so only its shape and dtype are known\n"
+        "kept from a base, so only its shape and dtype are compared\n"
         "conv2d/bias    not drawn  "
-        "kept from a base checkpoint, so only its shape and dtype are known\n"
+        "kept from a base, so only its shape and dtype are compared\n"
         "dense/kernel   equal\n"
         "dense/bias     equal\n"
-        "new.safetensors: as drawn from seed 2: "
-        "2 equal, 2 not drawn (kept from a base checkpoint)\n"
+        "new.safetensors: as drawn from seed 2: 2 equal; "
+        "2 of 4 not checked: kept from a base (conv2d/kernel, conv2d/bias)\n"
     )
+    code, out, _ = run("verify", "new.safetensors", "--json")
+    document = json.loads(out)
+    assert (code, document["equal"], document["unchecked"]) == (0, True, 2)
+    assert run("verify", "new.safetensors", "--strict")[0] == 1
+    assert run("verify", "new.safetensors", "--strict", "--statistics")[0] == 1
+    assert run("verify", "new.safetensors", "--statistics")[1].endswith(
+        "; 2 of 4 not checked: kept from a base (conv2d/kernel, conv2d/bias)\n"
+    )
+
+
+def test_with_a_spec_the_file_says_nothing_of_what_was_kept(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(seed=1, **LAYERS), "old.safetensors")
+    base = Checkpoint.read("old.safetensors", ("dense/*",))
+    glorot.write_weights(planned(seed=2, **LAYERS), "new.safetensors", base=base)
+    Path("spec.json").write_text(json.dumps({"seed": 2, **LAYERS}))
+    code, out, _ = run("verify", "new.safetensors", "spec.json", "--json")
+    assert code == 1
+    found = {t["name"]: t["status"] for t in json.loads(out)["tensors"]}
+    assert found == {
+        "conv2d/kernel": "different", "conv2d/bias": "equal",
+        "dense/kernel": "equal", "dense/bias": "equal",
+    }  # fmt: skip
+    kept = ["verify", "new.safetensors", "--spec", "spec.json", "--kept", "conv2d/*"]
+    assert run(*kept) == (
+        0,
+        "new.safetensors: as drawn from seed 2: 2 equal; "
+        "2 of 4 not checked: named by --kept (conv2d/kernel, conv2d/bias)\n",
+        "",
+    )
+    assert run(*kept, "--strict")[0] == 1
+    assert run(*kept, "--kept", "conv3d/*") == (
+        2, "",
+        "glorot: --kept: 'conv3d/*' matches no tensor of the spec; did you mean 'conv2d/bias'?\n",
+    )  # fmt: skip
+
+
+def claiming(claim: dict[str, Any], arrays: dict[str, Any], path: str = "x.safetensors") -> None:
+    """Write arrays with a provenance that says what it likes."""
+    stream = {"name": "aes-ctr", "version": 1}
+    text = json.dumps({"format": 1, "stream": stream, **claim})
+    safetensors.numpy.save_file(arrays, path, {"glorot": text})
+
+
+@pytest.mark.parametrize("base", [{"only": []}, {}, {"only": None}, {"only": ["x*"]}])
+@pytest.mark.parametrize("statistics", [(), ("--statistics",)])
+def test_no_file_can_switch_its_check_off(
+    base: dict[str, Any], statistics: tuple[str, ...], planned: Planned, run: Run
+) -> None:
+    spec = {"seed": 42, **ONE}
+    claiming({"spec": spec, "base": base}, {"w": np.zeros((31, 7), np.float32)})
+    Path("spec.json").write_text(json.dumps(spec))
+    code, out, _ = run("verify", "x.safetensors", "spec.json", "--json", *statistics)
+    document = json.loads(out)
+    assert (code, document["equal"], document["unchecked"]) == (1, False, 0)
+    assert document["tensors"][0]["status"] in ("different", "alarm")
+    code, out, _ = run("verify", "x.safetensors", "--json", *statistics)
+    document = json.loads(out)
+    assert (code, document["equal"], document["unchecked"]) == (1, False, 1)
+    if not statistics:
+        assert run("verify", "x.safetensors")[:2] == (
+            1,
+            "x.safetensors: not shown to be drawn from seed 42: none checked; "
+            "1 of 1 not checked: kept from a base (w)\n",
+        )
+
+
+def test_a_file_decides_nothing_but_the_seed_of_a_spec_without_one(
+    planned: Planned, run: Run
+) -> None:
+    values = glorot.draw(planned(seed=7, **ONE), "w")
+    spec = {"seed": 7, "rng": "torch", "tensors": {"v": {"shape": [1], "initializer": "ones"}}}
+    claiming({"spec": spec, "stream": 5, "base": {"only": []}}, {"w": values})
+    Path("spec.json").write_text(json.dumps(ONE))
+    assert run("verify", "x.safetensors", "spec.json") == (
+        0, "x.safetensors: as drawn from seed 7, the file's own: 1 equal\n", ""
+    )  # fmt: skip
+    dense = {"type": "Dense", "units": 2}
+    keras = {"rng": "keras-numpy", "input_shape": [3], "layers": [dense]}
+    Path("keras.json").write_text(json.dumps(keras))
+    claiming({"spec": {"seed": 2**40}}, {"w": values})
+    code, out, err = run("verify", "x.safetensors", "keras.json")
+    assert (code, out) == (2, "")
+    assert err.startswith("glorot: x.safetensors: the seed in its provenance: ")
+
+
+def test_a_provenance_of_many_globs_is_not_worked_through(planned: Planned) -> None:
+    names = [f"w{i}" for i in range(2000)]
+    spec = {"seed": 1, "tensors": {n: {"shape": [1], "initializer": "ones"} for n in names}}
+    globs = [f"*{i}*x" for i in range(40_000)]
+    claiming({"spec": spec, "base": {"only": globs}}, {n: np.ones(1, np.float32) for n in names})
+    with pytest.raises(glorot.FormatError) as caught:
+        verify_weights("x.safetensors")
+    assert str(caught.value) == (
+        "x.safetensors: its provenance: 40,000 globs are too many for 2,000 tensors"
+    )
+    glorot.inspect_weights("x.safetensors", headers=True)
+
+
+def test_two_planned_tensors_at_one_place_are_not_both_found(planned: Planned) -> None:
+    glorot.write_weights(planned(**LAYERS), "w.weights.h5")
+    place = {"layers/dense/vars/1": {"shape": [7], "initializer": "ones"}}
+    found = verify_weights("w.weights.h5", planned(**LAYERS, tensors=place))
+    assert not found
+    assert statuses(found) == {
+        "conv2d/kernel": "equal", "conv2d/bias": "equal", "dense/kernel": "equal",
+        "dense/bias": "equal", "layers/dense/vars/1": "missing",
+    }  # fmt: skip
+
+
+def test_what_is_found_is_true_only_if_it_is_equal(planned: Planned) -> None:
+    glorot.write_weights(planned(**ONE), "a.safetensors")
+    glorot.write_weights(planned(seed=3, **ONE), "b.safetensors")
+    assert verify_weights("a.safetensors")
+    assert not verify_weights("a.safetensors", planned(seed=3, **ONE))
+    assert glorot.diff_weights("a.safetensors", "a.safetensors")
+    assert not glorot.diff_weights("a.safetensors", "b.safetensors")
+    assert judge_weights("a.safetensors")
+    he = {"w": {**ENTRY, "initializer": "he_uniform"}}
+    assert not judge_weights("a.safetensors", planned(tensors=he))
+
+
+def test_whole_numbers_are_told_exactly(planned: Planned, run: Run) -> None:
+    counter = {"shape": [1], "dtype": "int64", "initializer": {"name": "constant", "value": 5}}
+    plan = planned(tensors={"n": counter})
+    np.save("n.npy", np.array([2**53 + 1]))
+    (found,) = verify_weights("n.npy", plan).tensors
+    assert found.difference is not None
+    assert (found.difference.expected, found.difference.found) == (5, 2**53 + 1)
+
+
+def test_several_files_have_a_line_each(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(**ONE), "a.safetensors")
+    glorot.write_weights(planned(seed=3, **ONE), "b.safetensors")
+    Path("a.yaml").write_text(json.dumps({"seed": 42, **ONE}))
+    a, b = "a.safetensors: as drawn from seed 42: 1 equal\n", "b.safetensors: as drawn from seed 3"
+    assert run("verify", "a.safetensors", "b.safetensors") == (0, f"{a}{b}: 1 equal\n", "")
+    code, out, err = run("verify", "a.safetensors", "b.safetensors", "--spec", "a.yaml")
+    assert (code, err) == (1, "")
+    assert out.startswith(a)
+    assert out.endswith("b.safetensors: not as drawn from seed 42: 1 different\n")
+    code, out, err = run("verify", "lost.h5", "b.safetensors", "a.safetensors", "--spec", "a.yaml")
+    assert (code, err) == (2, "glorot: cannot read lost.h5: there is no such file\n")
+    assert out.endswith(a)
+    code, out, _ = run("verify", "lost.h5", "b.safetensors", "a.safetensors", "--json")
+    document = json.loads(out)
+    assert code == 2
+    assert document["equal"] is False
+    for each in document["files"][1:]:
+        (tensor,) = each.pop("tensors")
+        assert (tensor["name"], tensor["status"]) == ("w", "equal")
+    assert document["files"] == [
+        {"path": "lost.h5", "error": "cannot read lost.h5: there is no such file",
+         "equal": False, "seed": None, "tensors": [], "unchecked": 0},
+        {"path": "b.safetensors", "error": None, "equal": True, "seed": 3, "unchecked": 0},
+        {"path": "a.safetensors", "error": None, "equal": True, "seed": 42, "unchecked": 0},
+    ]  # fmt: skip
+    code, out, _ = run("verify", "a.safetensors", "a.safetensors", "--json", "--statistics")
+    assert (code, [sorted(each) for each in json.loads(out)["files"]]) == (
+        0, [["equal", "error", "false_alarm", "path", "tensors", "unchecked"]] * 2
+    )  # fmt: skip
+
+
+def test_only_a_text_is_ever_the_spec_of_two_arguments(planned: Planned, run: Run) -> None:
+    plan = planned(**LAYERS)
+    Path("other").mkdir()
+    spec = json.dumps({"seed": 42, **LAYERS})
+    for name in ("w.safetensors", "w.weights.h5", "w.h5", "w/", "s/"):
+        glorot.write_weights(plan, name, max_shard_size="1KB" if name == "s/" else None)
+    np.savez("w.npz", w=np.zeros(3))
+    shutil.copy("w.safetensors", "weights.yaml")
+    for weights in ("w.weights.h5", "w.h5", "w", "s", "s/model.safetensors.index.json",
+                    "weights.yaml"):  # fmt: skip
+        shutil.copy("w.safetensors", "first.safetensors")
+        code, out, err = run("verify", "first.safetensors", weights)
+        assert (code, err, out.count("as drawn from seed 42: 4 equal\n")) == (0, "", 2)
+    assert run("verify", "w.safetensors", "w.npz")[0] == 2  # which names no spec of its own
+    for name in ("spec.yaml", "spec", "spec.h5", "spec.safetensors", "spec.json"):
+        Path(name).write_text(spec)
+        code, out, err = run("verify", "w.safetensors", name)
+        assert (code, out, err) == (0, "w.safetensors: as drawn from seed 42: 4 equal\n", "")
+    Path("link.npy").symlink_to("spec.yaml")
+    assert run("verify", "w.safetensors", "link.npy")[:2] == (code, out)
+    # Of three, none is a spec.
+    code, out, err = run("verify", "w.safetensors", "w.h5", "spec.yaml")
+    assert (code, out.count("4 equal")) == (2, 2)
+    assert err.startswith("glorot: spec.yaml: expected a weight file, found text")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model"])
+def test_a_keras_models_configuration_is_a_spec_of_two_arguments(
+    name: str, planned: Planned, run: Run
+) -> None:
+    dense = {"class_name": "Dense", "config": {"name": "d", "units": 3}}
+    entry = {"class_name": "InputLayer", "config": {"batch_shape": [None, 4], "name": "in"}}
+    model = {"class_name": "Sequential", "config": {"name": "s", "layers": [entry, dense]}}
+    Path(name).write_text(json.dumps(model))
+    plan = planned(input_shape=[4], layers=[{"type": "Dense", "name": "d", "units": 3}])
+    glorot.write_weights(plan, "w.h5")
+    assert run("verify", "w.h5", name) == (
+        0, "w.h5: as drawn from seed 42, the file's own: 2 equal\n", ""
+    )  # fmt: skip
+    assert run("verify", "w.h5", "--spec", name, "--seed", "1")[0] == 1
+
+
+def test_a_spec_that_is_wrong_is_pointed_into(planned: Planned, run: Run) -> None:
+    glorot.write_weights(planned(**ONE), "w.safetensors")
+    Path("spec.txt").write_text("tensors:\n  w: {shape: [31, 7], initialiser: ones}\n")
+    code, out, err = run("verify", "w.safetensors", "spec.txt")
+    assert (code, out) == (2, "")
+    assert err.startswith("glorot: spec.txt:2:23: tensors.w.initialiser: ")
+
+
+@pytest.mark.parametrize("command", ["verify", "diff"])
+def test_a_folder_that_holds_no_weights_is_not_walked(
+    command: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walked(self: Path, pattern: str) -> None:
+        raise AssertionError(f"{self} is walked")
+
+    monkeypatch.setattr(Path, "rglob", walked)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    other = ["/"] if command == "diff" else []
+    assert run(command, "/", *other) == (
+        2, "", "glorot: / is a folder without a manifest.json\n"
+    )  # fmt: skip
 
 
 def test_a_variable_with_two_places_is_found_at_either(planned: Planned) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import re
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from glorot_cli.errors import GlorotError, shown
@@ -14,6 +16,10 @@ from glorot_cli.spec import load_spec
 from glorot_cli.writing.weights import provenance
 
 Claim = dict[str, Any]
+
+# So many globs of a file are compared with so many names, before it is refused.
+MOST_MATCHES = 20_000_000
+HDF5_LAYOUTS = ("h5", "keras")
 
 
 def read_claim(file: StoredFile) -> Claim | None:
@@ -31,50 +37,96 @@ def claimed_plan(claim: Claim) -> Plan:
     """Make the plan of a provenance again.
 
     Raises:
-        GlorotError: if it holds no spec, or was drawn by another version of the stream.
+        GlorotError: if it lacks what a plan needs, or was drawn by another version of the stream.
     """
-    if not isinstance(claim.get("spec"), dict):
-        raise GlorotError("the provenance holds no spec")
-    plan = make_plan(load_spec(claim["spec"]))
-    stream, ours = claim.get("stream"), provenance(plan)["stream"]
-    if stream != ours:
-        raise GlorotError(f"drawn by {_stream(stream)}; this version draws by {_stream(ours)}")
+    spec = claim.get("spec")
+    if not isinstance(spec, dict):
+        raise GlorotError("it holds no spec" if spec is None else "its spec is no mapping")
+    try:
+        plan = make_plan(load_spec(spec))
+    except RecursionError:
+        raise GlorotError("its spec is nested too deeply") from None
+    if plan.seed_was_drawn:
+        raise GlorotError("its spec has no seed")
+    _check_stream(claim.get("stream"), provenance(plan)["stream"])
     return plan
 
 
-def _stream(stream: Any) -> str:
-    if isinstance(stream, dict) and {"name", "version"} <= stream.keys():
-        return f"the stream {shown(stream['name'])}, version {shown(stream['version'])}"
-    return "a stream that it does not name"
+def _check_stream(claimed: Any, ours: dict[str, Any]) -> None:
+    """Check that a stream is the one that would be drawn from.
+
+    Raises:
+        GlorotError: saying what is missing or another.
+    """
+    if not isinstance(claimed, dict):
+        problem = "no stream" if claimed is None else f"the stream {shown(claimed)}, no mapping"
+        raise GlorotError(f"it names {problem}; this version draws by {_stream(ours)}")
+    for key, value in ours.items():
+        if key not in claimed:
+            raise GlorotError(f"its stream lacks {key!r}, here {shown(value)}")
+    if any(claimed[key] != ours[key] for key in ("name", "version")):
+        raise GlorotError(f"drawn by {_stream(claimed)}; this version draws by {_stream(ours)}")
+    for key, value in claimed.items():
+        if key not in ours:
+            raise GlorotError(f"its stream has {shown(key)}, which this version does not know")
+        if value != ours[key] or type(value) is not type(ours[key]):
+            raise GlorotError(f"its stream's {key} is {shown(value)}, here {shown(ours[key])}")
+
+
+def _stream(stream: dict[str, Any]) -> str:
+    return f"the stream {shown(stream['name'])}, version {shown(stream['version'])}"
+
+
+def places(plan: Plan, file: StoredFile) -> Iterator[tuple[str, PlannedTensor]]:
+    """Yield a plan's tensors with the names under which a file keeps them."""
+    if file.format == "npy" and len(plan.tensors) == 1:
+        yield file.tensors[0].name, plan.tensors[0]
+        return
+    if file.format not in HDF5_LAYOUTS:
+        yield from ((tensor.name, tensor) for tensor in plan.tensors)
+        return
+    # HDF5 has names, or the places of Keras's layout; both are told apart tensor by tensor, as
+    # layers may have names that a layout uses itself.
+    present = {tensor.name for tensor in file.tensors}
+    for tensor in plan.tensors:
+        found = (n for n in (tensor.name, tensor.group, tensor.also_group) if n in present)
+        otherwise = tensor.group if file.format == "keras" else None
+        yield next(found, None) or otherwise or tensor.name, tensor
 
 
 def by_stored_name(plan: Plan, file: StoredFile) -> dict[str, PlannedTensor]:
-    """Return a plan's tensors by the names under which a file's format keeps them."""
-    if file.format == "npy" and len(plan.tensors) == 1:
-        return {file.tensors[0].name: plan.tensors[0]}
-    if not file.format.startswith("keras"):
-        return {tensor.name: tensor for tensor in plan.tensors}
-    # A variable with two places is found at the first of them.
-    present = {tensor.name for tensor in file.tensors}
-    return {_place(tensor, present): tensor for tensor in plan.tensors}
+    """Return a plan's tensors by the names under which a file keeps them."""
+    return dict(places(plan, file))
 
 
-def _place(tensor: PlannedTensor, present: set[str]) -> str:
-    if tensor.group is None:
-        return tensor.name
-    if tensor.group not in present and tensor.also_group in present:
-        return tensor.also_group or ""
-    return tensor.group
+def kept_names(claim: Claim | None, names: Collection[str]) -> frozenset[str]:
+    """Return the names that a provenance says were kept from a base checkpoint.
 
-
-def is_kept(claim: Claim | None, name: str) -> bool:
-    """Tell whether a provenance says that a tensor was kept from a base checkpoint."""
+    Raises:
+        GlorotError: if it would take too long to tell.
+    """
     base = (claim or {}).get("base")
     if not isinstance(base, dict):
-        return False
+        return frozenset()
     only = base.get("only")
-    globs = only if isinstance(only, list) else []
-    return not any(fnmatch.fnmatchcase(name, str(glob)) for glob in globs)
+    globs = [str(glob) for glob in only] if isinstance(only, list) else []
+    return frozenset(names) - matching(names, globs)
+
+
+def matching(names: Collection[str], globs: Sequence[str]) -> frozenset[str]:
+    """Return the names that any of some globs matches.
+
+    Raises:
+        GlorotError: if there are too many of both.
+    """
+    literal = {glob for glob in globs if not re.search(r"[*?\[]", glob)}
+    wild = sorted({*globs} - literal)
+    if len(wild) * (len(names) + 1_000) > MOST_MATCHES:
+        raise GlorotError(f"{len(wild):,} globs are too many for {len(names):,} tensors")
+    patterns = [re.compile(fnmatch.translate(glob)).match for glob in wild]
+    return frozenset(
+        name for name in names if name in literal or any(match(name) for match in patterns)
+    )
 
 
 def stored_names(file: StoredFile, other: StoredFile) -> dict[str, StoredTensor]:

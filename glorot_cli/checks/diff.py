@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from glorot_cli.checks.claims import stored_names
+from glorot_cli.checks.distances import distances, exceeding, plain
 from glorot_cli.checks.renames import Axes, Rename, renamed
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.fans import Shape
@@ -33,10 +34,10 @@ class Gap:
     counts the elements over the tolerance.
     """
 
-    largest: float
+    largest: float | int
     index: tuple[int, ...]
-    value: float
-    other_value: float
+    value: float | int
+    other_value: float | int
     count: int
     beyond: int
 
@@ -60,7 +61,7 @@ class DiffedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Hold what `diff_weights` found."""
+    """Hold what `diff_weights` found; it is true if the files are `equal`."""
 
     path: str
     other_path: str
@@ -71,6 +72,9 @@ class Diff:
     def equal(self) -> bool:
         """Whether the files hold the same."""
         return all(tensor.status in ("equal", "within tolerance") for tensor in self.tensors)
+
+    def __bool__(self) -> bool:
+        return self.equal
 
 
 class _Pair(NamedTuple):
@@ -92,16 +96,41 @@ def diff_weights(
     """Compare two weight files tensor by tensor.
 
     Without a `tolerance` the bits must be equal; with one, elements may differ by as much, in value
-    and whatever their dtypes, and NaN equals NaN. `renames` lead from the first file's names, and
-    orders of axes, to the second's. Names are those of the layers where a file says them.
+    and whatever their dtypes, and NaN equals NaN; whole numbers are compared exactly. `renames`
+    lead from the first file's names, and orders of axes, to the second's. Names are those of the
+    layers where a file says them.
 
     Raises:
         FormatError: if a file cannot be read.
         GlorotError: if a rename does not fit.
     """
+    check_tolerance(tolerance)
+    file, other = read_headers(path), read_headers(other_path)
+    return diff_stored(
+        file, other, tolerance=tolerance, renames=renames, workers=workers, progress=progress
+    )
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """Check that a tolerance is a finite number of at least 0.
+
+    Raises:
+        GlorotError: if it is not.
+    """
     if tolerance is not None and not 0.0 <= tolerance < math.inf:
         raise GlorotError(f"--tolerance: expected a number of at least 0, found {tolerance}")
-    file, other = read_headers(path), read_headers(other_path)
+
+
+def diff_stored(
+    file: StoredFile,
+    other: StoredFile,
+    *,
+    tolerance: float | None,
+    renames: Sequence[Rename],
+    workers: int | None,
+    progress: Progress | None,
+) -> Diff:
+    """Do as `diff_weights` does, for files whose headers are read."""
     mine, theirs = stored_names(file, other), stored_names(other, file)
     found: list[DiffedTensor] = []
     pairs: list[_Pair] = []
@@ -131,7 +160,7 @@ def diff_weights(
         DiffedTensor(None, name, "extra", other_shape=t.shape, other_dtype=t.dtype)
         for name, t in theirs.items()
     ]
-    return Diff(os.fspath(path), os.fspath(other_path), tolerance, found)
+    return Diff(os.fspath(file.path), os.fspath(other.path), tolerance, found)
 
 
 def _judged(result: DiffedTensor, gap: Gap | None, tolerance: float | None) -> DiffedTensor:
@@ -234,23 +263,24 @@ def _gap(a: Array, b: Array, tolerance: float | None, shape: Shape, first: int =
         where = np.arange(a.size)
     if not where.size:
         return None
-    x, y = a[where].astype(np.float64), b[where].astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        off = np.abs(x - y)
-        off[x == y] = 0.0
+    x, y = a[where], b[where]
+    off = distances(x, y)
+    beyond = exceeding(off, tolerance or 0.0)
     if tolerance is not None or a.dtype != b.dtype:
-        off[np.isnan(x) & np.isnan(y)] = 0.0
-        changed = off != 0.0
-        where, x, y, off = where[changed], x[changed], y[changed], off[changed]
+        changed = (off != 0) & ~(_is_nan(x) & _is_nan(y))
+        where, x, y, off, beyond = (each[changed] for each in (where, x, y, off, beyond))
         if not where.size:
             return None
-    off[np.isnan(off)] = np.inf
     at = int(np.argmax(off))
     return Gap(
-        float(off[at]),
+        plain(off[at]),
         tuple(int(i) for i in np.unravel_index(first + int(where[at]), shape)),
-        float(x[at]),
-        float(y[at]),
+        plain(x[at]),
+        plain(y[at]),
         int(where.size),
-        int(np.count_nonzero(off > (tolerance or 0.0))),
+        int(np.count_nonzero(beyond)),
     )
+
+
+def _is_nan(values: Array) -> Array:
+    return np.isnan(values.astype(np.float64))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.checks.verify import VerifiedTensor, pair, plan_of
+from glorot_cli.checks.pairing import UNCHECKED, VerifiedTensor, pair, plan_of, unchecked
 from glorot_cli.distributions import (
     Constant,
     Distribution,
@@ -26,6 +26,7 @@ from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import GlorotError
 from glorot_cli.formats.blocks import Block, Progress, each_block
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.stored import StoredFile
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.alarms import (
     Alarm,
@@ -62,7 +63,10 @@ class JudgedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Hold what `judge_weights` found, and the false-alarm rate that it was asked for."""
+    """Hold what `judge_weights` found, and the false-alarm rate that it was asked for.
+
+    It is true if nothing speaks against the spec.
+    """
 
     path: str
     false_alarm: float
@@ -70,8 +74,17 @@ class Evidence:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing speaks against the spec."""
-        return all(tensor.status in ("fits", "not drawn") for tensor in self.tensors)
+        """Whether nothing speaks against the spec, and at least one tensor was tested."""
+        statuses = {tensor.status for tensor in self.tensors}
+        return statuses <= {"fits", UNCHECKED} and "fits" in statuses
+
+    @property
+    def unchecked(self) -> int:
+        """How many tensors were compared by shape and dtype alone."""
+        return sum(tensor.status == UNCHECKED for tensor in self.tensors)
+
+    def __bool__(self) -> bool:
+        return self.equal
 
 
 def judge_weights(
@@ -79,6 +92,7 @@ def judge_weights(
     plan: Plan | None = None,
     *,
     false_alarm: float = 1e-3,
+    kept: Sequence[str] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
@@ -86,16 +100,39 @@ def judge_weights(
 
     The chance of any alarm on a good file is at most `false_alarm`: it is shared out equally among
     the tensors and their tests, whose p-values are bounds. Elements may be off by one rounding.
+    `kept` is as for `verify_weights`.
 
     Raises:
         FormatError: if the file cannot be read.
     """
+    check_rate(false_alarm)
+    return judge_stored(
+        read_headers(path), plan, false_alarm, kept=kept, workers=workers, progress=progress
+    )
+
+
+def check_rate(false_alarm: float) -> None:
+    """Check that a false-alarm rate is a chance.
+
+    Raises:
+        GlorotError: if it is not.
+    """
     if not 0.0 < false_alarm < 1.0:
         raise GlorotError(f"--false-alarm: expected a chance between 0 and 1, found {false_alarm}")
-    file = read_headers(path)
-    if plan is None:
-        plan = plan_of(file, None)
-    pairing = pair(file, plan)
+
+
+def judge_stored(
+    file: StoredFile,
+    plan: Plan | None,
+    false_alarm: float,
+    *,
+    kept: Sequence[str],
+    workers: int | None,
+    progress: Progress | None,
+) -> Evidence:
+    """Do as `judge_weights` does, for a file whose headers are read."""
+    trusted, plan = plan is None, plan or plan_of(file, None)
+    pairing = pair(file, plan, unchecked(file, plan, kept, trusted=trusted))
     planned = [tensor for _, tensor in pairing.pairs]
     drawn = sum(not isinstance(t.distribution, Constant | Ones | Orthogonal) for t in planned)
     threshold = false_alarm / (TESTS * max(1, drawn))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.checks.claims import by_stored_name, claimed_plan, is_kept, read_claim
+from glorot_cli.checks.claims import by_stored_name, claimed_plan, kept_names, read_claim
 from glorot_cli.dtypes import ITEM_SIZES
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
@@ -112,9 +112,12 @@ def inspect_weights(
     file = read_headers(path)
     provenance = read_claim(file)
     planned: dict[str, PlannedTensor] = {}
+    kept_from_base: frozenset[str] = frozenset()
     if provenance is not None:
         with contextlib.suppress(GlorotError):
-            planned = by_stored_name(claimed_plan(provenance), file)
+            claimed = by_stored_name(claimed_plan(provenance), file)
+            kept_from_base = kept_names(provenance, [each.name for each in claimed.values()])
+            planned = claimed
     if axes is not None:
         _check_letters(axes)
     rule = fans or ("exact" if axes else "torch" if file.format == "safetensors" else "keras")
@@ -125,12 +128,12 @@ def inspect_weights(
             given = plan is None or fans is not None or axes is not None
             count = _fans(stored.shape, rule, axes) if given or plan is None else plan.fans
             chosen.append(_Chosen(stored, plan, count))
-    found = {} if headers else _read(file, provenance, chosen, workers)
+    found = {} if headers else _read(file, kept_from_base, chosen, workers)
     digests = _digests(file, [each.stored for each in chosen], workers) if sha256 else {}
     tensors = []
     for index, (stored, plan, count) in enumerate(chosen):
         result = found.get(index)
-        kept = plan is not None and is_kept(provenance, plan.name)
+        kept = plan is not None and plan.name in kept_from_base
         tensors.append(
             InspectedTensor(
                 stored.name if plan is None else plan.name,
@@ -171,7 +174,7 @@ def _fans(shape: Shape, rule: FanRule, axes: str | None) -> Fans | None:
 
 def _read(
     file: StoredFile,
-    provenance: dict[str, Any] | None,
+    kept: frozenset[str],
     chosen: Sequence[_Chosen],
     workers: int | None,
 ) -> dict[int, _Found]:
@@ -208,7 +211,7 @@ def _read(
                 names = shaped + (
                     [] if any(is_certain(fit, stored.dtype) for fit in shaped) else names
                 )
-            drawn = plan is not None and not is_kept(provenance, plan.name)
+            drawn = plan is not None and plan.name not in kept
             agreed = agrees(plan, stored, sketch, names) if plan is not None and drawn else None
             return _Found(sketch, names, agreed)
 

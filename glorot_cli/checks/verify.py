@@ -6,16 +6,23 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from glorot_cli.checks.claims import by_stored_name, claimed_plan, is_kept, read_claim
+from glorot_cli.checks.distances import plain
+from glorot_cli.checks.pairing import (
+    CHECKED,
+    UNCHECKED,
+    Difference,
+    VerifiedTensor,
+    pair,
+    plan_of,
+    unchecked,
+)
 from glorot_cli.distributions import Distribution, Orthogonal, Patched
 from glorot_cli.drawing import check, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
-from glorot_cli.errors import FormatError, GlorotError
-from glorot_cli.fans import Shape
 from glorot_cli.formats.blocks import Block, Progress, each_block
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
@@ -23,81 +30,72 @@ from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.aes_ctr import Draw
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Status = Literal[
-    "equal", "within tolerance", "different", "missing", "extra", "shape", "dtype", "not drawn"
-]
-GOOD: tuple[Status, ...] = ("equal", "within tolerance", "not drawn")
-
 # LAPACK's libraries differ in the last bits of float64, times the condition of a square matrix.
 ORTHOGONAL_SHARE = 2.0**-30
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """Say where a tensor first differs, what was expected and found there, and how often it does.
-
-    `index` counts along each axis; the bits are those of the stored elements.
-    """
-
-    index: tuple[int, ...]
-    expected: float
-    found: float
-    expected_bits: str
-    found_bits: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedTensor:
-    """Hold what a comparison found of one tensor.
-
-    `shape` and `dtype` are the plan's; the file's are `found_shape` and `found_dtype`; None where
-    there is no such tensor.
-    """
-
-    name: str
-    status: Status
-    shape: Shape | None = None
-    dtype: str | None = None
-    found_shape: Shape | None = None
-    found_dtype: str | None = None
-    difference: Difference | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
-    """Hold what `verify_weights` found."""
+    """Hold what `verify_weights` found; it is true if that is `equal`.
+
+    `seed_is_claimed` tells that the seed is the file's own claim, for the spec given had none.
+    """
 
     path: str
     seed: int
     tensors: list[VerifiedTensor]
+    seed_is_claimed: bool = False
 
     @property
     def equal(self) -> bool:
-        """Whether every tensor is as the plan draws it."""
-        return all(tensor.status in GOOD for tensor in self.tensors)
+        """Whether every tensor that was to be checked is as drawn, and at least one was."""
+        statuses = {tensor.status for tensor in self.tensors}
+        return statuses <= {*CHECKED, UNCHECKED} and not statuses.isdisjoint(CHECKED)
+
+    @property
+    def unchecked(self) -> int:
+        """How many tensors were compared by shape and dtype alone."""
+        return sum(tensor.status == UNCHECKED for tensor in self.tensors)
+
+    def __bool__(self) -> bool:
+        return self.equal
 
 
 def verify_weights(
     path: str | os.PathLike[str],
     plan: Plan | None = None,
     *,
+    kept: Sequence[str] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Compare a file with what a plan draws, or with what its own provenance says that it holds.
 
     The bits must be equal. Orthogonal kernels come from LAPACK, so theirs may differ by one step of
-    the dtype and 2**-30 of their gain. Tensors that the provenance says were kept from a base
-    checkpoint are compared by shape and dtype alone.
+    the dtype and 2**-30 of their gain. With a plan, nothing that the file says of itself counts,
+    but for the seed of a spec without one. Tensors whose names a glob of `kept` matches, or which
+    without a plan the provenance says were kept from a base checkpoint, are compared by shape and
+    dtype alone.
 
     Raises:
         FormatError: if the file cannot be read.
-        GlorotError: if there is no plan to draw.
+        GlorotError: if there is no plan to draw, or a glob of `kept` matches none of its tensors.
     """
-    file = read_headers(path)
-    plan = plan_of(file, plan)
-    pairing = pair(file, plan)
+    return verify_stored(read_headers(path), plan, kept=kept, workers=workers, progress=progress)
+
+
+def verify_stored(
+    file: StoredFile,
+    plan: Plan | None,
+    *,
+    kept: Sequence[str],
+    workers: int | None,
+    progress: Progress | None,
+) -> Verification:
+    """Do as `verify_weights` does, for a file whose headers are read."""
+    seed_is_claimed = plan is not None and plan.seed_was_drawn
+    trusted, plan = plan is None, plan_of(file, plan)
+    pairing = pair(file, plan, unchecked(file, plan, kept, trusted=trusted))
     found = pairing.found
     differences = _compare(file, pairing.pairs, workers, progress)
     for difference, (_, tensor) in zip(differences, pairing.pairs, strict=True):
@@ -108,89 +106,8 @@ def verify_weights(
                 status="within tolerance" if tolerable else "different",
                 difference=None if tolerable else difference,
             )
-    return Verification(os.fspath(file.path), plan.seed, [*found.values(), *pairing.extra])
-
-
-class Pairing(NamedTuple):
-    """Hold what headers say of a plan's tensors, by name; the pairs to compare; what is extra."""
-
-    found: dict[str, VerifiedTensor]
-    pairs: list[tuple[StoredTensor, PlannedTensor]]
-    extra: list[VerifiedTensor]
-
-
-def pair(file: StoredFile, plan: Plan) -> Pairing:
-    """Pair a file's tensors with a plan's; those are `equal` so far whose headers are."""
-    claim, planned, stored = read_claim(file), by_stored_name(plan, file), file.by_name()
-    found: dict[str, VerifiedTensor] = {}
-    pairs: list[tuple[StoredTensor, PlannedTensor]] = []
-    for name, tensor in planned.items():
-        result = _by_header(tensor, stored.get(name))
-        if result.status == "equal" and is_kept(claim, tensor.name):
-            result = replace(result, status="not drawn")
-        elif result.status == "equal":
-            pairs.append((stored[name], tensor))
-        found[tensor.name] = result
-    extra = [
-        VerifiedTensor(t.name, "extra", found_shape=t.shape, found_dtype=t.dtype)
-        for t in file.tensors
-        if t.name not in planned
-    ]
-    return Pairing(found, pairs, extra)
-
-
-def plan_of_file(path: str | os.PathLike[str]) -> Plan:
-    """Return the plan that a file's provenance records.
-
-    Raises:
-        FormatError: if the file cannot be read, or says nothing of a plan.
-    """
-    return plan_of(read_headers(path), None)
-
-
-def plan_of(file: StoredFile, plan: Plan | None) -> Plan:
-    """Return the plan to compare a file with: the given one, or the provenance's.
-
-    A given plan whose spec has no seed takes the one that the provenance claims.
-
-    Raises:
-        GlorotError: if there is none, or its seed is not known.
-    """
-    claim = read_claim(file)
-    if plan is None:
-        if claim is None:
-            raise FormatError(
-                f"{file.path} does not say which spec made it; give the spec, "
-                "as in glorot verify FILE SPEC"
-            )
-        try:
-            return claimed_plan(claim)
-        except GlorotError as error:
-            raise FormatError(f"{file.path}: its provenance: {error}") from None
-    if not plan.seed_was_drawn:
-        return plan
-    spec = (claim or {}).get("spec")
-    seed = spec.get("seed") if isinstance(spec, dict) else None
-    if type(seed) is not int or not 0 <= seed < 2**64:
-        raise GlorotError(
-            "the spec has no seed, so nothing can be drawn again; "
-            "give --seed, or check the laws alone with --statistics"
-        )
-    return claimed_plan({**(claim or {}), "spec": {**plan.spec, "seed": seed}})
-
-
-def _by_header(tensor: PlannedTensor, stored: StoredTensor | None) -> VerifiedTensor:
-    expected = VerifiedTensor(tensor.name, "missing", tensor.shape, tensor.dtype)
-    if stored is None:
-        return expected
-    status: Status = (
-        "shape"
-        if stored.shape != tensor.shape
-        else "dtype"
-        if stored.dtype != tensor.dtype
-        else "equal"
-    )
-    return replace(expected, status=status, found_shape=stored.shape, found_dtype=stored.dtype)
+    tensors = [*found.values(), *pairing.extra]
+    return Verification(os.fspath(file.path), plan.seed, tensors, seed_is_claimed)
 
 
 class _Drawers:
@@ -266,8 +183,8 @@ def _difference(
     digits = 2 * expected.itemsize
     return Difference(
         tuple(int(i) for i in np.unravel_index(first + at, tensor.shape)),
-        float(expected[at]),
-        float(found[at]),
+        plain(expected[at]),
+        plain(found[at]),
         f"0x{int(mine[at]):0{digits}x}",
         f"0x{int(other[at]):0{digits}x}",
         count,

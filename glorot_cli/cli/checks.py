@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
+from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.cli.exits import Exit
 from glorot_cli.cli.options import (
     AllStatusOption,
@@ -17,7 +20,6 @@ from glorot_cli.cli.options import (
     FilePath,
     IncludeOption,
     JsonOption,
-    MaybeSpecPath,
     QuietOption,
     RngOption,
     SeedOption,
@@ -26,15 +28,15 @@ from glorot_cli.cli.options import (
     choice,
     note,
 )
-from glorot_cli.cli.specs import planned
-from glorot_cli.errors import GlorotError, shown
+from glorot_cli.cli.specs import note_guesses, planned
+from glorot_cli.errors import GlorotError, printable, shown
 from glorot_cli.fans import FAN_RULES, FanRule
 
 if TYPE_CHECKING:
-    from glorot_cli.checks.diff import Diff
     from glorot_cli.checks.evidence import Evidence
-    from glorot_cli.checks.inspection import InspectedTensor
+    from glorot_cli.checks.inspection import InspectedTensor, Inspection
     from glorot_cli.checks.verify import Verification
+    from glorot_cli.plan import Plan
 
 
 def inspect(
@@ -66,8 +68,9 @@ def inspect(
     choice("--fans", rule, FAN_RULES)
     if finite and headers:
         raise GlorotError("--finite reads the elements, --headers does not: leave one of them out")
-    found = [
-        inspect_weights(
+
+    def inspected(file: str) -> Inspection:
+        return inspect_weights(
             file,
             fans=cast("FanRule | None", rule),
             axes=axes,
@@ -77,18 +80,24 @@ def inspect(
             sha256=sha256,
             workers=workers,
         )
-        for file in files
-    ]
-    if (include or exclude) and not any(each.tensors for each in found):
+
+    if len(files) == 1:
+        found: list[Inspection | Unreadable] = [inspected(files[0])]
+    else:
+        found = [_attempt(file, inspected) for file in files]
+    read = [each for each in found if not isinstance(each, Unreadable)]
+    if (include or exclude) and read and not any(each.tensors for each in read):
         raise GlorotError("no tensor's name matches --include and --exclude")
     if json:
         documents.print_json(documents.inspect_document(found))
     elif not quiet:
-        for index, each in enumerate(found):
+        for index, each in enumerate(read):
             if index:
                 print()
             report.print_inspection(each)
-    known = [_is_finite(tensor) for each in found for tensor in each.tensors if finite]
+    known = [_is_finite(tensor) for each in read for tensor in each.tensors if finite]
+    if len(read) < len(found):
+        raise typer.Exit(Exit.MISTAKE)
     if not all(known):
         raise typer.Exit(Exit.DIFFERENT)
 
@@ -104,8 +113,19 @@ def _is_finite(tensor: InspectedTensor) -> bool:
 
 
 def verify(
-    file: FilePath,
-    spec: MaybeSpecPath = None,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Weight files, or folders of .npy or of shards; FILE SPEC is FILE --spec SPEC.",
+        ),
+    ],
+    spec: Annotated[
+        str | None,
+        typer.Option(
+            "--spec", metavar="SPEC", help="The spec; each file's own provenance by default."
+        ),
+    ] = None,
     seed: SeedOption = None,
     rng: RngOption = None,
     dtype: DTypeOption = None,
@@ -115,26 +135,81 @@ def verify(
         typer.Option("--statistics", help="Test the spec's laws, on a file that others made."),
     ] = False,
     false_alarm: FalseAlarmOption = 1e-3,
+    kept: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kept", metavar="GLOB", help="Compare these tensors by shape and dtype alone."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 also if a tensor was not checked.")
+    ] = False,
     workers: WorkersOption = None,
     show_all: AllStatusOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Redraw a weight file and compare every bit; exit with 1 if it is not as drawn."""
-    from glorot_cli.checks.evidence import judge_weights
-    from glorot_cli.checks.verify import verify_weights
+    """Redraw weight files and compare every bit; exit with 1 if one is not as drawn."""
+    from glorot_cli.checks.evidence import check_rate, judge_stored
+    from glorot_cli.checks.verify import verify_stored
+    from glorot_cli.formats.reading import read_headers
+    from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 
+    files, spec = _parted(files, spec)
     if spec is None and (seed is not None or rng or dtype is not None or set_):
         raise GlorotError("--seed, --rng, --dtype and --set change a spec, and none is given")
-    plan = None if spec is None else planned(spec, seed, dtype, set_, rng)
-    with progress_bar(_size(file), not quiet) as progress:
-        found = (
-            judge_weights(file, plan, false_alarm=false_alarm, workers=workers, progress=progress)
-            if statistics
-            else verify_weights(file, plan, workers=workers, progress=progress)
+    check_rate(false_alarm)
+    plan: Plan | None = None if spec is None else planned(spec, seed, dtype, set_, rng)
+
+    def checked(path: str) -> Verification | Evidence:
+        file = read_headers(path)
+        globs = kept or ()
+        with progress_bar(sum(each.nbytes for each in file.tensors), not quiet) as progress:
+            if statistics:
+                return judge_stored(
+                    file, plan, false_alarm, kept=globs, workers=workers, progress=progress
+                )
+            return verify_stored(file, plan, kept=globs, workers=workers, progress=progress)
+
+    found: list[Verification | Evidence | Unreadable] = []
+    for path in files:
+        found.append(checked(path) if len(files) == 1 else _attempt(path, checked))
+        if not (json or quiet or isinstance(found[-1], Unreadable)):
+            verdicts.print_verdict(found[-1], show_all)
+    read = [each for each in found if not isinstance(each, Unreadable)]
+    if json:
+        documents.print_json(
+            verdicts.document(read[0]) if len(files) == 1 else verdicts.documents(found)
         )
-    _conclude(found, json=json, quiet=quiet, show_all=show_all)
+    if plan is not None:
+        note_guesses(plan, quiet)
+    if len(read) < len(found):
+        raise typer.Exit(Exit.MISTAKE)
+    if not all(each.equal and not (strict and each.unchecked) for each in read):
+        raise typer.Exit(Exit.DIFFERENT)
+
+
+def _parted(files: list[str], spec: str | None) -> tuple[list[str], str | None]:
+    """Take the second of exactly two arguments as the spec, if that is what it holds."""
+    if spec is None and len(files) == 2:
+        from glorot_cli.derive import is_description
+
+        if files[1] == "-" or is_description(files[1]):
+            return files[:1], files[1]
+    return files, spec
+
+
+Checked = TypeVar("Checked")
+
+
+def _attempt(path: str, check: Callable[[str], Checked]) -> Checked | Unreadable:
+    """Check one file of several, and say at once if that cannot be done."""
+    try:
+        return check(path)
+    except GlorotError as error:
+        print(f"glorot: {printable(str(error))}", file=sys.stderr)
+        return Unreadable(path, str(error))
 
 
 def diff(
@@ -158,35 +233,22 @@ def diff(
     quiet: QuietOption = False,
 ) -> None:
     """Compare two weight files; exit with 1 if they differ."""
-    from glorot_cli.checks.diff import diff_weights
+    from glorot_cli.checks.diff import check_tolerance, diff_stored
     from glorot_cli.checks.renames import parse_rename
+    from glorot_cli.formats.reading import read_headers
+    from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 
+    check_tolerance(tolerance)
     rules = [parse_rename(text) for text in renames or ()]
-    with progress_bar(_size(file), not quiet) as progress:
-        found = diff_weights(
-            file, other, tolerance=tolerance, renames=rules, workers=workers, progress=progress
+    one, two = read_headers(file), read_headers(other)
+    with progress_bar(sum(each.nbytes for each in one.tensors), not quiet) as progress:
+        found = diff_stored(
+            one, two, tolerance=tolerance, renames=rules, workers=workers, progress=progress
         )
-    _conclude(found, json=json, quiet=quiet, show_all=show_all)
-
-
-def _conclude(
-    found: Verification | Evidence | Diff, *, json: bool, quiet: bool, show_all: bool
-) -> None:
-    """Say what was found, and exit with 1 if it is not as it should be."""
-    from glorot_cli.report import documents, verdicts
-
     if json:
         documents.print_json(verdicts.document(found))
     elif not quiet:
         verdicts.print_verdict(found, show_all)
     if not found.equal:
         raise typer.Exit(Exit.DIFFERENT)
-
-
-def _size(path: str) -> int:
-    from pathlib import Path
-
-    given = Path(path)
-    files = given.rglob("*") if given.is_dir() else [given]
-    return sum(each.stat().st_size for each in files if each.is_file())

@@ -23,7 +23,7 @@ from glorot_cli.cli.options import (
     folds,
     note,
 )
-from glorot_cli.cli.specs import planned
+from glorot_cli.cli.specs import note_guesses, planned
 from glorot_cli.errors import GlorotError, shown
 
 
@@ -158,6 +158,7 @@ def init(
             return
         made = plan if len(found) == len(plan.tensors) else plan.of(found)
         report.print_plan(made, list(found.values()), fold=folds(show_all))
+    note_guesses(plan, quiet)
 
 
 def _note_unfinished(folder: str, quiet: bool) -> None:

@@ -64,10 +64,6 @@ AxesOption = Annotated[
 FilePath = Annotated[
     str, typer.Argument(metavar="FILE", help="A weight file, or a folder of .npy or of shards.")
 ]
-MaybeSpecPath = Annotated[
-    str | None,
-    typer.Argument(metavar="[SPEC]", help="The spec; the file's own provenance by default."),
-]
 AllStatusOption = Annotated[
     bool, typer.Option("--all", help="Show the tensors too that are as they should be.")
 ]

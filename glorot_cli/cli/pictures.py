@@ -53,7 +53,7 @@ def plot(
         raise GlorotError("--compare and --batch are for --gains")
     holds_weights = describes_weights(file) and not file.endswith(".json")
     if gains:
-        from glorot_cli.checks.verify import plan_of_file
+        from glorot_cli.checks.pairing import plan_of_file
         from glorot_cli.gains.comparison import compare as compare_plan
 
         made = plan_of_file(file) if holds_weights else planned(file, seed, dims=set_)

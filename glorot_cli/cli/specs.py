@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from glorot_cli.cli.options import choice
-from glorot_cli.errors import GlorotError, shown
+from glorot_cli.cli.options import choice, note
+from glorot_cli.errors import GlorotError, listed, shown
+
+if TYPE_CHECKING:
+    from glorot_cli.plan import Plan
 
 
 def planned(
@@ -31,20 +34,36 @@ def planned(
         "rng": choice("--rng", rng, tuple(STREAMS)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    read = load_spec(_readable(spec), given, dict(map(_dim, dims or ())))
-    return make_plan(read, strict=strict)
+    readable, is_guess = _readable(spec)
+    read = load_spec(readable, given, dict(map(_dim, dims or ())))
+    plan = make_plan(read, strict=strict)
+    return plan.guessed() if is_guess else plan
 
 
-def _readable(spec: str) -> Any:
-    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is."""
+def note_guesses(plan: Plan, quiet: bool) -> None:
+    """Say last which tensors have an initializer that no spec chose."""
+    if plan.guesses:
+        note(
+            f"{len(plan.guesses)} of {len(plan.tensors)} initializers are guessed from names and "
+            f"shapes: {listed(plan.guesses)}; glorot spec shows them all",
+            quiet,
+        )
+
+
+def _readable(spec: str) -> tuple[Any, bool]:
+    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is.
+
+    The second part tells whether initializers are guessed.
+    """
     if not spec.endswith((".yaml", ".yml")) and spec != "-":
-        from glorot_cli.derive import derive_spec, describes_weights
+        from glorot_cli.derive import comments, derive_spec, describes_weights
 
         if describes_weights(spec):
             derived = derive_spec(spec)
+            is_guess = bool(comments(derived))
             derived.pop("seed", None)
-            return derived
-    return spec
+            return derived, is_guess
+    return spec, False
 
 
 def _dim(text: str) -> tuple[str, int]:

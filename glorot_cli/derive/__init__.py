@@ -12,13 +12,14 @@ from glorot_cli.derive.keras_config import is_keras_config, read_config, spec_of
 from glorot_cli.derive.text import spec_text
 from glorot_cli.derive.weights import carried_spec, spec_of_weights
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import npz
-from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats import npz, shards
+from glorot_cli.formats.reading import TORCH_MAGIC, read_headers
+from glorot_cli.formats.texts import is_text
 
-__all__ = ["comments", "derive_spec", "describes_weights", "spec_text"]
+__all__ = ["comments", "derive_spec", "describes_weights", "is_description", "spec_text"]
 
 
-# Which files hold a description rather than a spec, by their names.
+# Which files that are no text are weights, by their names.
 _ENDINGS = (
     ".safetensors", ".h5", ".hdf5", ".npy", ".npz", ".keras", ".index.json", ".weights.json",
 )  # fmt: skip
@@ -27,9 +28,27 @@ _ENDINGS = (
 def describes_weights(path: str) -> bool:
     """Tell whether a path is a weight file or a model's configuration, and not a spec."""
     file = Path(path)
+    if is_description(path):
+        return is_keras_config(file)
     if path.endswith(_ENDINGS) or file.is_dir():
         return True
     return path.endswith(".json") and file.is_file() and is_keras_config(file)
+
+
+def is_description(path: str) -> bool:
+    """Tell by its content whether a regular file is a spec or a model's configuration.
+
+    A weight file is neither, whatever its name, and no index of shards, folder or pipe is.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            start = opened.read(4096)
+        return is_text(start) and not start.startswith(TORCH_MAGIC) and not shards.is_index(file)
+    except OSError:
+        return False
 
 
 def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:

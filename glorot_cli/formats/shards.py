@@ -182,6 +182,28 @@ def read_keras_index(path: Path) -> StoredFile:
     return StoredFile(path, "keras", provenance, list(tensors.values()))
 
 
+def is_index(path: Path) -> bool:
+    """Tell by its content whether a text file is an index of shards.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if path.stat().st_size > LARGEST_INDEX:
+        return False
+    with path.open("rb") as file:
+        if file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+            return False
+        file.seek(0)
+        text = file.read()
+    if b'"weight_map"' not in text:
+        return False
+    try:
+        found = parse_json(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("weight_map"), dict)
+
+
 def _by_group(file: StoredFile) -> dict[str, list[StoredTensor]]:
     """Return the tensors below each group, by the group's name and a slash."""
     groups: dict[str, list[StoredTensor]] = {}

@@ -20,6 +20,11 @@ class DuplicateError(ValueError):
     """Report a key that a JSON object has twice."""
 
 
+def is_text(start: bytes) -> bool:
+    """Tell whether a file that starts so is a text: every weight file has a zero early on."""
+    return bool(start.strip()) and b"\0" not in start
+
+
 def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
     """Read a JSON text; with `unique`, one whose objects have no key twice.
 

@@ -71,7 +71,8 @@ class PlannedTensor(NamedTuple):
 class Plan:
     """Hold the tensors of a spec, in its order, and what they are drawn with.
 
-    `tensors` are those that a file holds; `entries` also those that are tied or skipped.
+    `tensors` are those that a file holds; `entries` also those that are tied or skipped; `guesses`
+    names those whose initializer a convention chose, for there was no spec.
     """
 
     tensors: tuple[PlannedTensor, ...]
@@ -81,6 +82,7 @@ class Plan:
     rng: str
     spec: dict[str, Any]
     notices: tuple[str, ...]
+    guesses: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> PlannedTensor:
         """Return the tensor of that name.
@@ -93,6 +95,10 @@ class Plan:
                 return tensor
         hint = suggestion(str(name), [tensor.name for tensor in self.tensors], listed=3)
         raise UnknownTensorError(f"no tensor is named {shown(name)}; {hint}")
+
+    def guessed(self) -> Plan:
+        """Return the plan with every initializer marked as a guess."""
+        return replace(self, guesses=tuple(tensor.name for tensor in self.tensors))
 
     def of(self, names: Container[str]) -> Plan:
         """Return the plan of the tensors of some names."""

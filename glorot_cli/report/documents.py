@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.fans import glorot_limit
 from glorot_cli.moments import Moments
 
@@ -95,22 +96,26 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def inspect_document(inspections: Sequence[Inspection]) -> Document:
-    """Return what files hold as JSON's data."""
+def inspect_document(inspections: Sequence[Inspection | Unreadable]) -> Document:
+    """Return what files hold as JSON's data, and `errors` if some could not be read."""
+    read = [each for each in inspections if not isinstance(each, Unreadable)]
+    document: Document = {"files": [_file_document(found) for found in read]}
+    if len(read) < len(inspections):
+        failed = [each for each in inspections if isinstance(each, Unreadable)]
+        document["errors"] = [each._asdict() for each in failed]
+    return document
+
+
+def _file_document(found: Inspection) -> Document:
     return {
-        "files": [
-            {
-                "path": found.path,
-                "format": found.format,
-                "provenance": found.provenance,
-                "tensors": [_inspected_document(tensor) for tensor in found.tensors],
-                "totals": {
-                    "parameters": sum(math.prod(t.shape) for t in found.tensors),
-                    "bytes": sum(t.nbytes for t in found.tensors),
-                },
-            }
-            for found in inspections
-        ]
+        "path": found.path,
+        "format": found.format,
+        "provenance": found.provenance,
+        "tensors": [_inspected_document(tensor) for tensor in found.tensors],
+        "totals": {
+            "parameters": sum(math.prod(t.shape) for t in found.tensors),
+            "bytes": sum(t.nbytes for t in found.tensors),
+        },
     }
 
 

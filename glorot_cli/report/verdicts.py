@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from glorot_cli.checks.diff import Diff, DiffedTensor
 from glorot_cli.checks.evidence import Evidence, JudgedTensor
-from glorot_cli.checks.verify import Verification, VerifiedTensor
-from glorot_cli.errors import printable
+from glorot_cli.checks.pairing import UNCHECKED, VerifiedTensor
+from glorot_cli.checks.unreadable import Unreadable
+from glorot_cli.checks.verify import Verification
+from glorot_cli.errors import listed, printable
 from glorot_cli.report.tables import shape_text
 from glorot_cli.report.terminal import print_table
 
@@ -19,7 +21,12 @@ Document = dict[str, Any]
 # How several of a status are called, and one, where that differs from the status itself.
 _MANY = {"alarm": "alarms", "shape": "shapes", "dtype": "dtypes"}
 _ONE = {"fits": "fit"}
-_KEPT = "kept from a base checkpoint"
+# By whether a file is equal, and whether nothing of it was checked.
+_AS = {
+    (True, False): "as",
+    (False, False): "not as",
+    (False, True): "not shown to be",
+}
 
 
 def document(found: Verification | Evidence | Diff) -> Document:
@@ -32,25 +39,58 @@ def document(found: Verification | Evidence | Diff) -> Document:
     return _verification(found)
 
 
+def documents(checks: Sequence[Verification | Evidence | Unreadable]) -> Document:
+    """Return what the checks of several files found as JSON's data."""
+    files: list[Document] = []
+    for found in checks:
+        if isinstance(found, Unreadable):
+            nothing: Document = {"equal": False, "seed": None, "tensors": [], "unchecked": 0}
+            files.append({"path": found.path, "error": found.error, **nothing})
+        else:
+            files.append({"path": found.path, "error": None, **document(found)})
+    return {"equal": all(file["equal"] for file in files), "files": files}
+
+
 def print_verdict(found: Verification | Evidence | Diff, show_all: bool) -> None:
     """Print a row for each tensor that is not as it should be, or for each, and a summary."""
-    parts = _counted(tensor.status for tensor in found.tensors)
+    parts = _counted(tensor.status for tensor in found.tensors if tensor.status != UNCHECKED)
+    parts = parts or ("none checked" if found.tensors else "no tensors")
     match found:
         case Evidence():
             rows = _judged_rows(found, show_all)
             verdict = "nothing speaks against the spec" if found.equal else "not as the spec says"
             parts += f" (a good file alarms with a chance of at most {found.false_alarm:g})"
+            parts += _unchecked([tensor.header for tensor in found.tensors])
         case Diff():
             rows = _diffed_rows(found, show_all)
             verdict = f"{'the same' if found.equal else 'not the same'} as {found.other_path}"
         case _:
             rows = _rows(found, show_all)
-            verdict = f"{'as' if found.equal else 'not as'} drawn from seed {found.seed}"
+            seed = f"seed {found.seed}" + (", the file's own" if found.seed_is_claimed else "")
+            verdict = f"{_AS[found.equal, _is_blank(found)]} drawn from {seed}"
+            parts += _unchecked(found.tensors)
     total = printable(f"{found.path}: {verdict}: {parts}")
     if rows:
         print_table([("name", False), ("status", False), ("what", False)], rows, total)
     else:
         print(total)
+
+
+def _is_blank(found: Verification) -> bool:
+    return all(tensor.status == UNCHECKED for tensor in found.tensors)
+
+
+def _unchecked(tensors: Sequence[VerifiedTensor]) -> str:
+    """Say which of a plan's tensors were not checked, and why."""
+    planned = [tensor for tensor in tensors if tensor.status != "extra"]
+    names: dict[str, list[str]] = {}
+    for tensor in planned:
+        if tensor.reason is not None:
+            names.setdefault(tensor.reason, []).append(tensor.name)
+    return "".join(
+        f"; {len(each)} of {len(planned)} not checked: {reason} ({listed(each)})"
+        for reason, each in names.items()
+    )
 
 
 def _verification(found: Verification) -> Document:
@@ -69,6 +109,7 @@ def _verification(found: Verification) -> Document:
             }
             for t in found.tensors
         ],
+        "unchecked": found.unchecked,
     }
 
 
@@ -88,25 +129,21 @@ def _list(shape: tuple[int, ...] | None) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | int) -> float | int | None:
     return value if math.isfinite(value) else None
 
 
 def _rows(found: Verification, show_all: bool) -> list[list[str]]:
-    folded = () if show_all else ("equal", "not drawn")
+    folded = () if show_all else ("equal", UNCHECKED)
     return [[t.name, t.status, _where(t)] for t in found.tensors if t.status not in folded]
 
 
 def _counted(statuses: Iterable[str]) -> str:
     counts = sorted(Counter(statuses).items())
-    return (
-        ", ".join(f"{count} {_called(status, count)}" for status, count in counts) or "no tensors"
-    )
+    return ", ".join(f"{count} {_called(status, count)}" for status, count in counts)
 
 
 def _called(status: str, count: int) -> str:
-    if status == "not drawn":
-        return f"{status} ({_KEPT})"
     return (_ONE if count == 1 else _MANY).get(status, status)
 
 
@@ -129,7 +166,7 @@ def _where(tensor: VerifiedTensor) -> str:
         case "within tolerance":
             return "orthogonal: equal to one step of the dtype and 2**-30 of the gain"
         case "not drawn":
-            return f"{_KEPT}, so only its shape and dtype are known"
+            return f"{tensor.reason}, so only its shape and dtype are compared"
         case _:
             return ""
 
@@ -153,11 +190,12 @@ def _evidence(found: Evidence) -> Document:
             }
             for t in found.tensors
         ],
+        "unchecked": found.unchecked,
     }
 
 
 def _judged_rows(found: Evidence, show_all: bool) -> list[list[str]]:
-    folded = () if show_all else ("fits", "not drawn")
+    folded = () if show_all else ("fits", UNCHECKED)
     rows = []
     for tensor in found.tensors:
         texts = _alarms(tensor) or ([""] if tensor.status not in folded else [])
@@ -166,7 +204,7 @@ def _judged_rows(found: Evidence, show_all: bool) -> list[list[str]]:
 
 
 def _alarms(tensor: JudgedTensor) -> list[str]:
-    if tensor.header.status in ("shape", "dtype"):
+    if tensor.header.status in ("shape", "dtype", UNCHECKED):
         return [_where(tensor.header)]
     return [
         f"{test}: {message}" + (f" (chance {chance:.1g})" if chance else "")
