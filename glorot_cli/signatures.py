@@ -118,6 +118,17 @@ _EXPECTED = {
     "literal_error": "{expected}",
 }
 
+# What else people call a key: the first of these that there is.
+_IN = ("in_features", "in_channels", "input_size", "input_dim", "input_shape", "shape")
+_OUT = ("out_features", "out_channels", "units", "filters", "hidden_size", "output_dim", "shape")
+_INIT = (
+    "kernel_initializer", "embeddings_initializer", "depthwise_initializer", "initializer",
+    "initializers",
+)  # fmt: skip
+_KEYS = {
+    "in": _IN, "n_in": _IN, "out": _OUT, "n_out": _OUT, "init": _INIT, "initializer": _INIT,
+}  # fmt: skip
+
 # What else people call a dtype.
 _DTYPES = {
     "half": "float16", "fp16": "float16", "f16": "float16", "bf16": "bfloat16",
@@ -164,7 +175,8 @@ def _spec_error(
         )
     if kind == "extra_forbidden":
         known = [*table.model_fields, *extra_keys]
-        hint = suggestion(str(where[-1]), known)
+        near = next((key for key in _KEYS.get(str(where[-1]), ()) if key in known), None)
+        hint = f"did you mean {near!r}?" if near else suggestion(str(where[-1]), known)
         return SpecError(f"unknown key for {owner}; {hint}", where, at_key=True)
     if kind == "value_error":
         return SpecError(str(context["error"]), (*where, *getattr(context["error"], "path", ())))

@@ -52,8 +52,9 @@ YAML: dict[str, tuple[str, str]] = {
         ":2:3: expected a key, found a mapping; a name with {i} needs quotes",
     ),
     "anchor": (
-        "layers: &all []\n",
-        ":1:9: expected a value, found an anchor: write it out",
+        "layers: &all []\ntensors: *al\n",
+        ":2:10: no anchor &al is whole before this alias; "
+        'a glob such as "*.bias" needs quotes',
     ),
     "tag": (
         "seed: !!python/name:os.system 1\n",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.dialects.classes import class_of
+from glorot_cli.dialects.keras.names import snake_case
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -239,3 +242,188 @@ def test_mistakes(run: Run, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(text, encoding="utf-8")
     assert run("plan", path) == (2, "", f"glorot: {path}:{message}\n")
+
+
+# Names of layers and of keys
+
+
+SAME = [
+    ("keras", {"type": "dense", "units": 2}, {"type": "Dense", "units": 2}),
+    ("keras", {"type": "batch_normalization"}, {"type": "BatchNormalization"}),
+    ("keras", {"type": "batchnormalization"}, {"type": "BatchNormalization"}),
+    ("keras", {"type": "leaky_re_lu"}, {"type": "LeakyReLU"}),
+    ("keras", {"type": "bidirectional", "layer": {"type": "gru", "units": 2}},
+     {"type": "Bidirectional", "layer": {"type": "GRU", "units": 2}}),
+    ("keras", {"type": "rnn", "cell": [{"type": "lstm_cell", "units": 2}]},
+     {"type": "RNN", "cell": [{"type": "LSTMCell", "units": 2}]}),
+    ("keras", {"type": "sequential", "layers": [{"type": "dense", "units": 2}]},
+     {"type": "Sequential", "layers": [{"type": "Dense", "units": 2}]}),
+    ("keras", {"type": "conv1d", "filters": 2, "kernel_size": 3},
+     {"type": "Conv1D", "filters": 2, "kernel_size": 3}),
+    ("torch", {"type": "linear", "in_features": 4, "out_features": 2},
+     {"type": "Linear", "in_features": 4, "out_features": 2}),
+    ("torch", {"type": "multihead_attention", "embed_dim": 4, "num_heads": 2},
+     {"type": "MultiheadAttention", "embed_dim": 4, "num_heads": 2}),
+    ("torch", {"type": "module_list", "layers": [{"type": "layer_norm", "normalized_shape": 4}]},
+     {"type": "ModuleList", "layers": [{"type": "LayerNorm", "normalized_shape": 4}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dialect", "plain", "classes"), SAME)
+def test_a_type_in_lower_case_is_its_class(
+    dialect: str, plain: dict[str, Any], classes: dict[str, Any]
+) -> None:
+    top: dict[str, Any] = {"seed": 1, "dialect": dialect}
+    if dialect == "keras":
+        top["input_shape"] = [5, 4]
+    first = planned({**top, "layers": [plain]})
+    assert first.tensors == planned({**top, "layers": [classes]}).tensors
+    assert planned(first.spec).tensors == first.tensors
+
+
+@pytest.mark.parametrize("dialect", ["keras", "torch"])
+def test_every_class_has_a_name_in_lower_case(dialect: str) -> None:
+    for name in import_module(f"glorot_cli.dialects.{dialect}.table").LAYERS:
+        assert class_of(name, dialect) == name
+        assert class_of(name.lower(), dialect) == name
+        assert class_of(snake_case(name), dialect) in (name, None)
+    assert class_of("Conv2d" if dialect == "keras" else "Conv2D", dialect) is None
+
+
+def test_input_dim_is_an_input_shape_of_one() -> None:
+    layer = {"type": "Dense", "units": 3}
+    assert (
+        planned({"seed": 1, "layers": [{**layer, "input_dim": 4}]}).tensors
+        == planned({"seed": 1, "layers": [{**layer, "input_shape": 4}]}).tensors
+        == planned({"seed": 1, "input_shape": 4, "layers": [layer]}).tensors
+        == planned({"seed": 1, "input_shape": [4], "layers": [layer]}).tensors
+    )
+    table = {"type": "embedding", "input_dim": 7, "output_dim": 2, "input_shape": 3}
+    assert drawn({"layers": [table]}) == {"embedding/embeddings": ([7, 2], "random_uniform")}
+
+
+D = "input_shape: 4\nlayers:\n  - "
+T = "dialect: torch\nlayers:\n  - "
+HINTS = [
+    (D + "{type: Conv2D, in_channels: 3}\n",
+     "3:20: layers[0].in_channels: in_channels is an argument of torch's Conv2d: "
+     "set dialect: torch"),
+    (D + "{type: conv2d, out_channels: 3}\n",
+     "3:20: layers[0].out_channels: out_channels is an argument of torch's Conv2d: "
+     "set dialect: torch, or use filters"),
+    (D + "{type: Dense, out_features: 3}\n",
+     "3:19: layers[0].out_features: out_features is an argument of torch's Linear: "
+     "set dialect: torch, or use units"),
+    (D + "{type: LSTM, hidden_size: 3}\n",
+     "3:18: layers[0].hidden_size: hidden_size is an argument of torch's LSTM: "
+     "set dialect: torch, or use units"),
+    (T + "{type: Linear, units: 3}\n",
+     "3:20: layers[0].units: units is an argument of Keras's Dense: "
+     "set dialect: keras, or use out_features"),
+    (T + "{type: Conv2d, filters: 3}\n",
+     "3:20: layers[0].filters: filters is an argument of Keras's Conv2D: "
+     "set dialect: keras, or use out_channels"),
+    (D + "{type: linear, out_features: 3}\n",
+     "3:12: layers[0].type: linear is torch's: set dialect: torch, or use type: Dense"),
+    (T + "{type: dense, units: 3}\n",
+     "3:12: layers[0].type: dense is Keras's: set dialect: keras, or use type: Linear"),
+    (D + "{type: Dense, units: 3, in: 3}\n",
+     "3:29: layers[0].in: unknown key for Dense; did you mean 'input_shape'?"),
+    (D + "{type: Dense, n_out: 3}\n",
+     "3:19: layers[0].n_out: unknown key for Dense; did you mean 'units'?"),
+    (D + "{type: Conv2D, out: 3}\n",
+     "3:20: layers[0].out: unknown key for Conv2D; did you mean 'filters'?"),
+    (D + "{type: Dense, units: 3, init: ones}\n",
+     "3:29: layers[0].init: unknown key for Dense; did you mean 'kernel_initializer'?"),
+    (T + "{type: Linear, n_in: 3, n_out: 3}\n",
+     "3:20: layers[0].n_in: unknown key for Linear; did you mean 'in_features'?"),
+    (T + "{type: Conv2d, in: 3}\n",
+     "3:20: layers[0].in: unknown key for Conv2d; did you mean 'in_channels'?"),
+    (T + "{type: Linear, in_features: 3, out_features: 3, init: ones}\n",
+     "3:53: layers[0].init: unknown key for Linear; did you mean 'initializers'?"),
+    ("tensors:\n  w: {shape: 3, init: ones}\n",
+     "2:17: tensors.w.init: unknown key for a tensor; did you mean 'initializer'?"),
+    ("init: ones\ntensors:\n  w: 3\n",
+     "1:1: init: unknown key for a spec; did you mean 'initializer'?"),
+    ("layers:\n  - {type: Dense, units: 3, input_dim: 4, input_shape: 4}\n",
+     "2:29: layers[0].input_dim: expected input_dim or input_shape, found both"),
+    ("layers:\n  - {type: Dense, units: 3, input_dim: 0}\n",
+     "2:40: layers[0].input_dim: expected a positive integer below 2**40, found 0"),
+    (D + "{type: Sequential, layers: [{name: a, shape: [2, 3]}]}\n",
+     "3:43: layers[0].layers[0].shape: a layer that is said by its shape stands at the top of "
+     "layers, or in a group there"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), HINTS)
+def test_hints(run: Run, tmp_path: Path, text: str, message: str) -> None:
+    test_mistakes(run, tmp_path, text, message)
+
+
+# Anchors
+
+
+def test_anchors_and_merges_are_what_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "seed: 1\nx-base: &base {type: Dense, units: 4}\nx-more: &more {units: 5, dtype: float16}\n"
+        "input_shape: 4\nlayers:\n  - *base\n  - {<<: *base, units: 3}\n"
+        "  - {name: last, <<: [*more, *base]}\n  - &w {name: w, shape: &s [2, 2]}\n"
+        "  - {<<: *w, name: v}\ntensors:\n  a: *s\n",
+        encoding="utf-8",
+    )
+    base = {"type": "Dense", "units": 4}
+    written = {
+        "seed": 1,
+        "input_shape": 4,
+        "layers": [
+            base,
+            {**base, "units": 3},
+            {**base, "units": 5, "dtype": "float16", "name": "last"},
+            {"name": "w", "shape": [2, 2]},
+            {"name": "v", "shape": [2, 2]},
+        ],
+        "tensors": {"a": [2, 2]},
+    }
+    plan = glorot.make_plan(glorot.load_spec(path))
+    assert plan == planned(written)
+    assert [t.name for t in plan.tensors][-3:] == ["w/kernel", "v/kernel", "a"]
+
+
+def test_a_mistake_in_what_is_merged_is_where_it_stands(run: Run, tmp_path: Path) -> None:
+    text = "x-a: &a {unitz: 4}\ninput_shape: 4\nlayers:\n  - {type: Dense, <<: *a}\n"
+    test_mistakes(
+        run,
+        tmp_path,
+        text,
+        "1:10: layers[0].unitz: unknown key for Dense; did you mean 'units'?",
+    )
+
+
+def test_json_has_no_merges(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text('{"tensors": {"<<": [2]}}', encoding="utf-8")
+    assert [t.name for t in glorot.make_plan(glorot.load_spec(path)).tensors] == ["<<"]
+
+
+# The command line
+
+
+def test_every_comparison_counts(run: Run) -> None:
+    shapes = "sample_specs/mlp.yaml"
+    several = run("plan", shapes, "--seed", 1, "--compare", "he_normal", "--compare", "ones")
+    assert several[0] == 0
+    assert several == run("plan", shapes, "--seed", 1, "--compare", "he_normal,ones")
+    assert "he_normal" in several[1]
+
+
+def test_a_completion_ends_with_0(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("--show-completion", "bash")[0] == 0
+    code, out, _ = run("--install-completion", "bash")
+    assert code == 0
+    assert out.startswith("bash completion installed in")
+    assert run("--show-completion", "sheel")[0] == 2

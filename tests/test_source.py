@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import glorot_cli as glorot
 from glorot_cli.errors import SpecError, dotted, printable, shown, suggestion
-from glorot_cli.spec.source import Marks, Source, parse
+from glorot_cli.spec.composer import Marks
+from glorot_cli.spec.source import Source, parse
 
 SCALARS: list[tuple[str, object]] = [
     ("no", "no"), ("No", "No"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("y", "y"),
@@ -61,14 +62,26 @@ def refusal(text: str, name: str = "x.yaml") -> str:
         ("a: 1\nb: 2\na: 3\n", "3:1: the key 'a' stands already at 1:1"),
         ("l:\n  - {u: 1, u: 2}\n", "2:12: the key 'u' stands already at 2:6"),
         ("1: a\n'1': b\n", "2:1: the key '1' stands already at 1:1"),
-        ("a: &x [1]\n", "1:4: expected a value, found an anchor: write it out"),
-        ("a: &x 1\n", "1:4: expected a value, found an anchor: write it out"),
-        ("&x a: 1\n", "1:1: expected a value, found an anchor: write it out"),
         (
             "a: *x\n",
-            "1:4: expected a value, found an alias: write it out; "
+            "1:4: no anchor &x is whole before this alias; "
             'a glob such as "*.bias" needs quotes',
         ),
+        (
+            "a: &x [*x]\n",
+            "1:8: no anchor &x is whole before this alias; "
+            'a glob such as "*.bias" needs quotes',
+        ),
+        ("a: &x 1\nb: {<<: *x}\n",
+         "2:9: expected a mapping to merge, or a list of them, found 1"),
+        ("a: {<<: [{b: 1}, 2]}\n",
+         "1:18: expected a mapping to merge, or a list of them, found 2"),
+        ("a: {<<: {b: 1}, <<: {c: 1}}\n", "1:17: the key '<<' stands already at 1:5"),
+        ("a: &x [1, 2]\n*x : 3\n", "2:1: expected a key, found [1, 2]"),
+        ("a: &x " + "[" * 40 + "]" * 40 + "\nb: " + "[" * 30 + "*x" + "]" * 30,
+         "2:34: expected at most 64 levels of nesting"),
+        ("a: &x [" + "1, " * 999 + "]\nb: [" + "*x, " * 101 + "]\n",
+         "2:405: expected at most 100000 values through aliases"),
         (
             "a: !!python/object:os.system 1\n",
             "1:4: expected a value, found the tag 'tag:yaml.org,2002:python/object:os.system'; "

@@ -45,8 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _close_pipe()
     except SystemExit as left:
-        # So typer answers a broken pipe while it prints help.
-        return _close_pipe() if isinstance(left.__context__, BrokenPipeError) else Exit.MISTAKE
+        # So typer answers a broken pipe while it prints help, and so it ends a shell's completion.
+        if isinstance(left.__context__, BrokenPipeError):
+            return _close_pipe()
+        return Exit.MISTAKE if left.code else Exit.DONE
     except Exception as error:
         # Typer carries its own click, whose errors are known by their method.
         if hasattr(error, "format_message"):

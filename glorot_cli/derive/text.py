@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from glorot_cli.errors import printable
-from glorot_cli.spec.source import plain_scalar
+from glorot_cli.spec.scalars import plain_scalar
 
 # What stands first in a spec, and in an entry.
 _TOP = (
@@ -24,7 +24,7 @@ class _Dumper(yaml.SafeDumper):
     """Quote what YAML 1.2 would read as another type, and nothing more than that needs."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write out what stands twice: a spec has no anchors."""
+        """Write out what stands twice, without anchors."""
         return True
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from glorot_cli.arguments import Dims, InitializerChoice, Seed
+from glorot_cli.dialects.classes import DialectName, check_foreign
 from glorot_cli.dtypes import DTypeName
-from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
 from glorot_cli.repeats import LARGEST_NAMES, MOST_ENTRIES
-from glorot_cli.signatures import Table, bind, validated
+from glorot_cli.signatures import Table, bind, signature_table, validated
 
 # For weights whose initialiser no argument names.
 DEFAULT_ONES = InitializerChoice("ones", (), given=False)
@@ -159,47 +159,15 @@ def read_entry(place: Place, table: type[Entry], owner: str, example: str) -> En
     Raises:
         SpecError: at the key that does not fit.
     """
+    if "shape" in place.item and place.item.get("type") not in ("Input", "InputLayer"):
+        raise SpecError(
+            f"{owner} that is said by its shape stands at the top of layers, or in a group there",
+            (*place.path, "shape"),
+            at_key=True,
+        )
     if "type" not in place.item:
         raise SpecError(f"{owner} needs 'type', which is missing, as in {example}", place.path)
     return validated(table, place.item, place.names, place.path, owner)
-
-
-# What torch and Keras call otherwise.
-_TWINS = (
-    ("Linear", "Dense"),
-    ("GroupNorm", "GroupNormalization"),
-    ("LayerNorm", "LayerNormalization"),
-    ("RMSNorm", "RMSNormalization"),
-    ("MultiheadAttention", "MultiHeadAttention"),
-    *((f"Conv{rank}d", f"Conv{rank}D") for rank in (1, 2, 3)),
-    *((f"ConvTranspose{rank}d", f"Conv{rank}DTranspose") for rank in (1, 2, 3)),
-    *((f"MaxPool{rank}d", f"MaxPooling{rank}D") for rank in (1, 2, 3)),
-)
-
-
-def check_type(
-    kind: str, known: Collection[str], other: Literal["keras", "torch"], owner: str, path: KeyPath
-) -> None:
-    """Check that a dialect knows a type, or else say so of the other one.
-
-    Raises:
-        SpecError: if it does not.
-    """
-    if kind in known:
-        return
-    if kind in import_module(f"glorot_cli.dialects.{other}.table").LAYERS:
-        twins = dict(pair if other == "torch" else pair[::-1] for pair in _TWINS)
-        use = f", or use type: {twins[kind]}" if kind in twins else ""
-        title = "Keras" if other == "keras" else other
-        message = f"{kind} is {title}'s: set dialect: {other}{use}"
-    else:
-        hint = suggestion(kind, known)
-        if kind in ("Input", "InputLayer"):
-            hint = "give its shape as the spec's input_shape"
-        elif hint.startswith("known"):
-            hint = "if it has weights, write them under tensors, with their axes"
-        message = f"unknown {owner} type {shown(kind)}; {hint}"
-    raise SpecError(message, (*path, "type"))
 
 
 # Of a spec, however they are repeated within each other.
@@ -345,6 +313,7 @@ def bind_layer(
     entry: LayerEntry,
     place: Place,
     builder: Builder,
+    dialect: DialectName,
     common_keys: tuple[str, ...] = COMMON_KEYS,
 ) -> dict[str, Any]:
     """Bind a layer's arguments, and construct the layers that stand among them.
@@ -354,6 +323,10 @@ def bind_layer(
     Raises:
         SpecError: at the argument that does not fit.
     """
+    own = signature_table(function).model_fields
+    for key in entry.arguments:
+        if key not in own:
+            check_foreign(key, own, entry.type, dialect, place.path)
     arguments = bind(function, entry.arguments, place.names, place.path, entry.type, common_keys)
 
     def made(inner: Inner) -> Layer:

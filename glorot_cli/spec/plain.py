@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from glorot_cli.errors import KeyPath, SpecError, shown
-from glorot_cli.spec.source import Marks, Source
+from glorot_cli.spec.composer import Marks
+from glorot_cli.spec.source import Source
 
 # What a spec says of itself: neither its plan nor the bytes of a file depend on it.
 DESCRIPTION = ("name", "description", "$schema")

@@ -7,6 +7,7 @@ from typing import Any
 
 from glorot_cli.arguments import SEED_SCHEMA
 from glorot_cli.dialects.keras import table as keras
+from glorot_cli.dialects.keras.names import snake_case
 from glorot_cli.dialects.keras.network import SharedEntry
 from glorot_cli.dialects.layer import Built, LayerEntry
 from glorot_cli.dialects.torch import table as torch
@@ -171,7 +172,10 @@ def _layer(
 ) -> Schema:
     own, common = _object(signature_table(function), dialect), _object(entry)
     properties = {**common["properties"], **own["properties"]}
-    properties |= {"type": {"const": name}, "repeat": _reference("repeat")}
+    names = list(dict.fromkeys((name, snake_case(name), name.lower())))
+    properties |= {"type": {"enum": names}, "repeat": _reference("repeat")}
+    if dialect == "keras":
+        properties.setdefault("input_dim", _size())
     if "initializers" in properties:
         properties["initializers"] = _by_name(_reference("initializer"))
     return {

@@ -6,24 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from glorot_cli.arguments import Dims
+from glorot_cli.arguments import Dims, checked_size
+from glorot_cli.dialects.classes import class_of, find_type
 from glorot_cli.dialects.keras.names import Counters, snake_case
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import (
     Built,
+    Here,
     Layer,
     LayerEntry,
     Place,
     Tally,
     Weight,
     bind_layer,
-    check_type,
     read_entry,
     within,
 )
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
-from glorot_cli.signatures import Table, validated
+from glorot_cli.signatures import Table, signature_table, validated
 
 # Keras gives these no dtype; here they hand theirs on to the layers within.
 MODELS = ("Functional", "Sequential")
@@ -93,12 +94,13 @@ class Dialect:
         self.made, self.built = Tally(), Tally()
 
     def layer(self, place: Place) -> Layer:
+        place = _with_input_shape(place)
         entry = read_entry(place, LayerEntry, "a layer", "{type: Dense, units: 4}")
-        check_type(entry.type, LAYERS, "torch", "layer", place.path)
+        kind = find_type(entry.type, "keras", "layer", place.path)
         self.made.add(place.path)
-        function = LAYERS[entry.type]
+        entry, function = entry.model_copy(update={"type": kind}), LAYERS[kind]
         # Inner layers are constructed before the one that holds them, and take their names first.
-        arguments = bind_layer(function, entry, place, self)
+        arguments = bind_layer(function, entry, place, self, "keras")
         if isinstance(arguments.get("cell"), list):
             arguments["cell"] = self._stacked(place, arguments["cell"])
         if entry.name is None:
@@ -202,6 +204,23 @@ class Steps:
         if shared is None:
             built[layer.name] = layer, weights
         return label
+
+
+def _with_input_shape(place: Place) -> Place:
+    """Take `input_dim`, where it is no argument of the layer's own, for an input_shape of one."""
+    size, kind = place.item.get("input_dim"), place.item.get("type")
+    own = class_of(kind, "keras") if isinstance(kind, str) else None
+    if size is None or own is None or "input_dim" in signature_table(LAYERS[own]).model_fields:
+        return place
+    path = (*place.path, "input_dim")
+    if place.item.get("input_shape") is not None:
+        raise SpecError("expected input_dim or input_shape, found both", path, at_key=True)
+    try:
+        shape = [checked_size(size, place.names)]
+    except ValueError as error:
+        raise SpecError(str(error), path) from None
+    item = {key: value for key, value in place.item.items() if key != "input_dim"}
+    return Here({**item, "input_shape": shape}, place.path, place.names, place.family)
 
 
 def _again(name: str, built: Mapping[str, tuple[Layer, list[Weight]]], place: Place) -> Layer:

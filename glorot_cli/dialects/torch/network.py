@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from glorot_cli.arguments import Dims, InitializerChoice
+from glorot_cli.dialects.classes import find_type
 from glorot_cli.dialects.layer import (
     Built,
     Flow,
@@ -18,7 +19,6 @@ from glorot_cli.dialects.layer import (
     Tally,
     Weight,
     bind_layer,
-    check_type,
     read_entry,
 )
 from glorot_cli.dialects.torch.table import LAYERS
@@ -68,10 +68,10 @@ class Dialect:
                 (*place.path, "inputs"),
                 at_key=True,
             )
-        check_type(entry.type, LAYERS, "keras", "module", place.path)
+        kind = find_type(entry.type, "torch", "module", place.path)
         self.made.add(place.path)
-        function = LAYERS[entry.type]
-        arguments = bind_layer(function, entry, place, self, KEYS)
+        entry, function = entry.model_copy(update={"type": kind}), LAYERS[kind]
+        arguments = bind_layer(function, entry, place, self, "torch", KEYS)
         name = _checked_name(entry, place.path)
         return Layer(name, entry, place, function, arguments, self.built, gives_dtype=True)
 
