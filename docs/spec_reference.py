@@ -40,6 +40,8 @@ TYPES: dict[str, tuple[Any, str]] = {
                 "each axis, or of pairs, before and after"),
     "axes": (arguments.Axes, "an integer, or a list of them; what is below 0 counts from the end"),
     "number": (arguments.Number, "a number, or an expression such as `0.02 / sqrt(2*layers)`"),
+    "exact number": (arguments.ExactNumber, "a number, or such an expression; an integer stays the "
+                     "integer that it is"),
     "seed": (arguments.Seed, "an integer from 0 to 2**64 - 1, or an expression"),
     "gain": (Gain, "a number, or a nonlinearity, for the gain that torch gives it"),
     "initialiser": (arguments.Init, "the name of an [initialiser](#initialisers), or a mapping of "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from glorot_cli.errors import KeyPath, SpecError, shown
-from glorot_cli.expressions import Names, evaluate_integer, evaluate_real
+from glorot_cli.expressions import Names, evaluate_exact, evaluate_integer, evaluate_real, exact
 
 if TYPE_CHECKING:
     pass
@@ -93,6 +93,18 @@ def checked_number(value: object, info: ValidationInfo) -> float:
     """Return a finite number, given as such or as an expression; ValueError if it is neither."""
     if isinstance(value, str):
         return evaluate_real(value, _names(info))
+    return _finite(value)
+
+
+def _exact_number(value: object, info: ValidationInfo) -> float:
+    """Return a finite number as above, but an integer that float64 does not hold as it is."""
+    if isinstance(value, str):
+        return evaluate_exact(value, _names(info))
+    number = _finite(value)
+    return exact(value) if isinstance(value, int) else number
+
+
+def _finite(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, found {shown(value)}")
     try:
@@ -209,6 +221,11 @@ Dims = Annotated[
 ]
 Number = Annotated[
     float, BeforeValidator(checked_number), WithJsonSchema({"type": ["number", "string"]})
+]
+ExactNumber = Annotated[
+    float | int,
+    BeforeValidator(_exact_number),
+    WithJsonSchema({"type": ["number", "string"]}),
 ]
 SEED_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, _EXPRESSION]}
 Seed = Annotated[int, BeforeValidator(_seed), WithJsonSchema(SEED_SCHEMA)]

@@ -74,15 +74,29 @@ def _truncated_moments(low: float, high: float) -> tuple[float, float]:
     if low > 0.0:
         mean, variance = _truncated_moments(-high, -low)
         return -mean, variance
+    if high - low < 0.5:
+        return _narrow_moments(low, high)
     mass = (math.erf(high / math.sqrt(2.0)) - math.erf(low / math.sqrt(2.0))) / 2.0
     at_low, at_high = (math.exp(-x * x / 2.0) / math.sqrt(2.0 * math.pi) for x in (low, high))
     mean = (at_low - at_high) / mass
     return mean, 1.0 + (low * at_low - high * at_high) / mass - mean * mean
 
 
+def _narrow_moments(low: float, high: float) -> tuple[float, float]:
+    """Return the same by Simpson's rule about the middle, where the formula cancels."""
+    middle, half = low + (high - low) / 2.0, (high - low) / 2.0
+    steps = [(i / 32.0, 1.0 if abs(i) == 32 else 4.0 if i % 2 else 2.0) for i in range(-32, 33)]
+    # In units of half the width, with the density relative to that at the middle.
+    weights = [w * math.exp(-half * t * (middle + half * t / 2.0)) for t, w in steps]
+    total = math.fsum(weights)
+    mean = math.fsum(w * t for (t, _), w in zip(steps, weights, strict=True)) / total
+    squares = (w * (t - mean) ** 2 for (t, _), w in zip(steps, weights, strict=True))
+    return middle + half * mean, half * half * (math.fsum(squares) / total)
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Hold one value everywhere."""
+    """Hold one value everywhere; an integer only where float64 does not hold it."""
 
     value: float
 
@@ -169,8 +183,8 @@ class Patched:
 
     def std(self, shape: Shape) -> float:
         share, mean = (self.stop - self.start) / math.prod(shape), self.law.mean(shape)
-        between = share * (1.0 - share) * (mean - self.value) ** 2
-        return math.sqrt((1.0 - share) * self.law.std(shape) ** 2 + between)
+        between = math.sqrt(share * (1.0 - share)) * (mean - self.value)
+        return math.hypot(math.sqrt(1.0 - share) * self.law.std(shape), between)
 
 
 Distribution = Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Patched

@@ -80,9 +80,27 @@ def evaluate_real(text: str, names: Names) -> float:
     Raises:
         ValueError: with what was found instead.
     """
+    return float(_real(text, names))
+
+
+def evaluate_exact(text: str, names: Names) -> float:
+    """Evaluate the same, but keep an integer that no float is.
+
+    Raises:
+        ValueError: with what was found instead.
+    """
+    return exact(_real(text, names))
+
+
+def exact(number: float) -> float:
+    """Return a number as a float or, where that would be another, as the integer that it is."""
+    return number if isinstance(number, int) and float(number) != number else float(number)
+
+
+def _real(text: str, names: Names) -> float:
     value = evaluate(text, names)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return value
     raise ValueError(f"expected a number, found {shown(value)} ({shown(text)})")
 
 

@@ -216,10 +216,12 @@ class _Taker:
         """Return the first element that is not as a constant distribution has it."""
         expected = np.empty(values.size, numpy_dtype(self.tensor.dtype))
         drawer(self.tensor)(first, expected)
-        a, b = expected.astype(np.float64), values.astype(np.float64)
         precision = PRECISIONS.get(self.tensor.dtype)
-        near = np.abs(a) * 2.0**-precision.fraction if precision else 0.0
-        wrong = ~(np.abs(a - b) <= near)
+        a, b = expected.astype(np.float64), values.astype(np.float64)
+        if precision is None:
+            wrong = expected != values
+        else:
+            wrong = ~(np.abs(a - b) <= np.abs(a) * 2.0**-precision.fraction)
         if not wrong.any():
             return None
         at = int(np.argmax(wrong))

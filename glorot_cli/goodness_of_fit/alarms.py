@@ -32,6 +32,7 @@ def distribution_alarms(
     distribution: p_values.Continuous, moments: Moments, sample: Array, dtype: str, threshold: float
 ) -> Iterator[Alarm]:
     """Give the tests of a distribution that elements fail, given their moments about its mean."""
+    distribution = p_values.testable(distribution)
     n, low, high = moments.count, moments.minimum, moments.maximum
     if moments.nan or moments.inf:
         yield Alarm("finite", f"found {moments.others}", 0.0)

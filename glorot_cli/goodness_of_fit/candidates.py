@@ -121,6 +121,7 @@ def quality(
 ) -> float:
     """Return the least p-value of a distribution's tests, or the first below `least`."""
     precision = PRECISIONS[dtype]
+    distribution = p_values.testable(distribution)
     n, low, high = sketch.moments.count, sketch.moments.minimum, sketch.moments.maximum
     if p_values.beyond(distribution, low, high, precision) is not None:
         return 0.0

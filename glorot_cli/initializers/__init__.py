@@ -94,6 +94,8 @@ def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
         distribution = function(kernel, **arguments)
     except ValueError as error:
         raise SpecError(str(error), path) from None
+    except ArithmeticError:
+        raise SpecError(f"the arithmetic of {name} goes beyond the largest number", path) from None
     if seed is not None and not is_random(distribution):
         raise SpecError(f"{name} draws nothing, so it takes no seed", (*path, "seed"), at_key=True)
     return Decided(name, arguments, distribution, seed, kernel.steps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from glorot_cli.arguments import Number
+from glorot_cli.arguments import ExactNumber, Number
 from glorot_cli.distributions import (
     Constant,
     Distribution,
@@ -119,7 +119,7 @@ def ones(kernel: Kernel) -> Constant:
     return Constant(1.0)
 
 
-def constant(kernel: Kernel, *, value: Number = 0.0) -> Constant:
+def constant(kernel: Kernel, *, value: ExactNumber = 0.0) -> Constant:
     """One value everywhere (Keras 3)."""
     return Constant(value)
 

@@ -16,6 +16,9 @@ from glorot_cli.distributions import (
 from glorot_cli.initializers.gain import Gain, Nonlinearity, calculate_gain
 from glorot_cli.initializers.kernel import Kernel, matrix_sides, positive, uniform_between
 
+# In standard deviations. No normal is as far out, so that a bound beyond cuts nothing.
+FARTHEST_CUT = 1e6
+
 TorchMode = Literal["fan_in", "fan_out"]
 
 
@@ -68,7 +71,7 @@ def _kaiming(kernel: Kernel, a: float, mode: str, nonlinearity: str) -> float:
     fans = kernel.fans
     fan = fans.fan_in if mode == "fan_in" else fans.fan_out
     gain = calculate_gain(nonlinearity, a)
-    kernel.say("gain", f"calculate_gain({nonlinearity}, {a!r})", gain)
+    kernel.say("gain", f"calculate_gain({nonlinearity}, {a!r})", positive(gain, "a gain"))
     return kernel.say("std", f"{gain!r} / sqrt({mode} {fan})", gain / math.sqrt(fan))
 
 
@@ -88,12 +91,12 @@ def trunc_normal(
         raise ValueError(f"[{a!r}, {b!r}] lies more than 5 std from the mean, found std {std!r}")
     if max(-low, high) > 10.0:
         kernel.steps.append(f"note: [{a!r}, {b!r}] is absolute and cuts nothing at std {std!r}")
-    # The division's rounding must not let a value past a bound.
-    while mean + std * low < a:
+    # The division's rounding must not let a value past a bound that cuts.
+    while low > -FARTHEST_CUT and mean + std * low < a:
         low = math.nextafter(low, math.inf)
-    while mean + std * high > b:
+    while high < FARTHEST_CUT and mean + std * high > b:
         high = math.nextafter(high, -math.inf)
-    return TruncatedNormal(mean, std, low, high)
+    return TruncatedNormal(mean, std, max(low, -FARTHEST_CUT), min(high, FARTHEST_CUT))
 
 
 def normal(kernel: Kernel, *, mean: Number = 0.0, std: Number = 1.0) -> Normal:

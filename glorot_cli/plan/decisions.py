@@ -14,16 +14,14 @@ from glorot_cli.distributions import (
     Ones,
     Patched,
     Uniform,
-    is_random,
 )
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import Fans, Shape, count_fans
 from glorot_cli.initializers import Decided, Kernel, decide
+from glorot_cli.plan.holding import check_held
 from glorot_cli.streams import DEFAULT
-
-SMALLEST_LIMIT = 2.0**-95
 
 
 class Draft(NamedTuple):
@@ -74,10 +72,10 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
     if decided.uses_fans and "layer" not in draft.rest and not draft.typed:
         decided.steps.extend(_missing_roles(kernel))
     law = decided.distribution
-    _check_values(law, draft)
     if draft.patch is not None:
         assert not isinstance(law, Patched)
         law = Patched(law, *draft.patch)
+    _check_values(law, draft)
     assumed = kernel.assumed if decided.uses_fans and kernel.counted_axes != kernel.axes else None
     return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided), assumed)
 
@@ -91,33 +89,18 @@ def _missing_roles(kernel: Kernel) -> Iterator[str]:
             yield f"note: axes {kernel.axes} has no {word} axis {role}: it counts one {word}"
 
 
-def _check_values(law: Distribution, draft: Draft) -> None:
-    """Check that a law is neither too small nor too large for the dtype."""
-    precision = PRECISIONS.get(draft.dtype)
-    if precision is None:
-        if is_random(law):
-            raise SpecError(f"{draft.dtype} holds constants only", draft.path)
-        return
-    match law:
-        case Uniform(limit=float(limit)) if limit < SMALLEST_LIMIT or limit < precision.smallest:
-            raise SpecError(
-                f"the limit {limit!r} of {shown(draft.name)} is too small for {draft.dtype}",
-                draft.path,
-            )
-        case Constant(value=value) | Ones(gain=value) if abs(value) > precision.largest:
-            raise SpecError(
-                f"{value!r} is beyond the largest {draft.dtype}, {precision.largest!r}", draft.path
-            )
-        case Uniform(low=low, high=high) if max(-low, high) > precision.largest:
-            raise SpecError(
-                f"the range {low!r} to {high!r} is beyond the largest {draft.dtype}, "
-                f"{precision.largest!r}",
-                draft.path,
-            )
-    if draft.rest["rng"] != DEFAULT:
+def _check_values(distribution: Distribution, draft: Draft) -> None:
+    """Check that the dtype can hold what the distribution draws, and that its stream can."""
+    try:
+        check_held(distribution, draft.kernel.shape, shown(draft.name), draft.dtype)
+    except ValueError as error:
+        raise SpecError(str(error), draft.path) from None
+    if draft.rest["rng"] != DEFAULT or draft.dtype not in PRECISIONS:
         return  # a framework rounds as it does, past a limit too
-    if draft.dtype not in ("float32", "float64") or not isinstance(law, Constant | Ones | Normal):
-        _check_bounds(law, draft)
+    if draft.dtype not in ("float32", "float64") or not isinstance(
+        distribution, Constant | Ones | Normal
+    ):
+        _check_bounds(distribution, draft)
 
 
 def _check_bounds(law: Distribution, draft: Draft) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform
-from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import shown
+from glorot_cli.plan.holding import losses
 from glorot_cli.plan.tensors import RAW, PlannedTensor
 
 
@@ -47,31 +46,7 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
             "orthogonal",
             "orthogonal kernels have the same bits only with the same BLAS library",
         )
-    if tensor.dtype.startswith("float8") and isinstance(law, Uniform | Normal | TruncatedNormal):
-        # Half the smallest value rounds to 0.
-        zeros = _share_within(law, PRECISIONS[tensor.dtype].smallest / 2.0)
-        if zeros > 0.01:
-            yield (
-                "float8",
-                f"{zeros:.1%} of the elements round to 0 in {tensor.dtype}; "
-                "scale the weights up, or choose another dtype",
-            )
-
-
-def _share_within(law: Uniform | Normal | TruncatedNormal, width: float) -> float:
-    """Return how much of a law lies within `width` of 0."""
-    if isinstance(law, Uniform):
-        overlap = min(law.high, width) - max(law.low, -width)
-        return max(0.0, overlap) / (law.high - law.low)
-    ends = [(bound - law.centre) / law.stddev for bound in (-width, width)]
-    if isinstance(law, Normal):
-        return _mass(*ends)
-    low, high = (min(max(end, law.low), law.high) for end in ends)
-    return _mass(low, high) / _mass(law.low, law.high)
-
-
-def _mass(low: float, high: float) -> float:
-    return (math.erf(high / math.sqrt(2.0)) - math.erf(low / math.sqrt(2.0))) / 2.0
+    yield from losses(law, tensor.shape, tensor.dtype)
 
 
 def _scale(law: object) -> float:
