@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.checks.inspection import inspect_weights
 from glorot_cli.derive.keras_graph import Call, Tensor, UnplacedError, in_order
 from glorot_cli.errors import suggestion
+from glorot_cli.report import documents
+from glorot_cli.spec.source import parse
 
 Run = Callable[..., tuple[int, str, str]]
 REPEATED = "expected at most 250000 layers and 1000000 weights, found 1000000000 times"
@@ -194,3 +198,90 @@ def test_a_folder_of_more_files_than_may_be_open(tmp_path: Path, run: Run) -> No
         assert (code, err) == (0, "")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+# Files that say the same twice
+
+
+def test_members_of_an_archive_that_overlap(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "many.npz"
+    np.savez(path, w000=np.zeros(1000, "f4"))
+    data = path.read_bytes()
+    start, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    entries = b"".join(data[start:end].replace(b"w000", b"w%03d" % n) for n in range(200))
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 200, 200, len(entries), start, 0)
+    path.write_bytes(data[:start] + entries + tail)
+    assert run("inspect", path) == (
+        2, "", f"glorot: {path}: its members take more bytes than it has: some overlap\n"
+    )  # fmt: skip
+
+
+def test_a_file_that_a_manifest_lists_twice(tmp_path: Path, run: Run) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    tensors = {name: {"file": "a.npy"} for name in "ab"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"glorot": {}, "tensors": tensors}))
+    line = f"{tmp_path}/manifest.json: 'a.npy' is the file of 'a' and of 'b'"
+    assert run("inspect", tmp_path) == (2, "", f"glorot: {line}\n")
+
+
+# Work
+
+
+def test_directives_before_a_spec() -> None:
+    with pytest.raises(glorot.SpecError) as caught:
+        parse("%TAG !a! x\n" * 100_000 + "---\na: 1\n", "x.yaml")
+    assert str(caught.value) == "x.yaml:17:1: expected at most 16 directives such as %YAML"
+    assert parse("%YAML 1.2\n---\na: |\n  %TAG\n", "x.yaml").data == {"a": "%TAG\n"}
+
+
+def test_rules_times_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glorot_cli.plan.planner.MOST_MATCHES", 5000)
+    rules = [{f"*{n}x": "zeros"} for n in range(100)] + [{"*": "zeros"}]
+    tensors = {"w{i}": {"shape": [1], "repeat": {"i": 100}}}
+    assert error_of({"initializers": rules, "tensors": tensors}) == (
+        "initializers: expected rules that match all names within 5000 trials; "
+        "give initializers on entries, or fewer rules"
+    )
+
+
+def test_numbers_before_a_tensor_in_a_stream_that_all_share() -> None:
+    tensor = {"initializer": {"name": "random_uniform"}}
+    spec = {
+        "seed": 1, "rng": "torch",
+        "tensors": {"a": {**tensor, "shape": [2**39]}, "b": {**tensor, "shape": [3]}},
+    }  # fmt: skip
+    plan = glorot.make_plan(glorot.load_spec(spec))
+    with pytest.raises(glorot.GlorotError) as caught:
+        glorot.draw(plan, "b")
+    assert str(caught.value) == (
+        "the stream is drawn from its start on, and 549755813888 numbers come before this "
+        "tensor's; expected at most 2**33"
+    )
+
+
+def test_json_is_printed_an_entry_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = {"seed": 1, "tensors": {"é{i}": {"shape": [2], "initializer": "ones",
+                                            "repeat": {"i": 3}}}}  # fmt: skip
+    plan = glorot.make_plan(glorot.load_spec(spec))
+    documents.print_json(documents.plan_parts(plan))
+    whole = json.dumps(documents.plan_document(plan), indent=2) + "\n"
+    assert capsys.readouterr().out == whole
+    cases: tuple[dict[str, Any], ...] = ({}, {"a": []}, {"a": {"b": [1, {}]}, "c": None})
+    for document in cases:
+        documents.print_json(document)
+        assert capsys.readouterr().out == json.dumps(document, indent=2) + "\n"
+    documents.print_json({"a": iter(())})
+    assert capsys.readouterr().out == '{\n  "a": []\n}\n'
+
+
+def test_samples_are_smaller_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glorot_cli.checks.inspection.MOST_KEPT", 4000)
+    path = tmp_path / "w.npz"
+    np.savez(path, *[np.linspace(0, 1, 5000, dtype="f4") for _ in range(5)])
+    for tensor in inspect_weights(path, samples=True).tensors:
+        assert tensor.sample is not None
+        assert tensor.sample.size == 715
+        assert (tensor.sample[0], sum(tensor.histogram or [])) == (0.0, 5000)
+    assert all(tensor.sample is None for tensor in inspect_weights(path).tensors)

@@ -34,6 +34,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _MANY = 4096
 # So many float32 stay in cache while they are looked at several times.
 _CHUNK = 1 << 17
+# Elements of all tensors together that `samples` keeps, but so many of each in any case.
+MOST_KEPT = 1 << 25
+FEWEST_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,9 @@ class _Chosen(NamedTuple):
 
 
 class _Found(NamedTuple):
-    sketch: Sketch
+    moments: Moments
+    histogram: list[int]
+    sample: Array | None
     fits: list[Fit]
     agrees: bool | None
 
@@ -104,7 +109,7 @@ def inspect_weights(
     kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors, Keras's
     for the rest). `include` and `exclude` are globs on names. `headers` reads no elements; `sha256`
     hashes each tensor's elements, in C order and little-endian; `samples` keeps up to 32,768 of
-    them, in order of size.
+    them, in order of size; fewer in a file of over 1,024 tensors.
 
     Raises:
         FormatError: if the file cannot be read.
@@ -128,7 +133,7 @@ def inspect_weights(
             given = plan is None or fans is not None or axes is not None
             count = _fans(stored.shape, rule, axes) if given or plan is None else plan.fans
             chosen.append(_Chosen(stored, plan, count))
-    found = {} if headers else _read(file, kept_from_base, chosen, workers)
+    found = {} if headers else _read(file, kept_from_base, chosen, workers, samples=samples)
     digests = _digests(file, [each.stored for each in chosen], workers) if sha256 else {}
     tensors = []
     for index, (stored, plan, count) in enumerate(chosen):
@@ -141,14 +146,14 @@ def inspect_weights(
                 stored.dtype,
                 stored.nbytes,
                 count,
-                moments=result and result.sketch.moments,
-                histogram=result and result.sketch.histogram,
+                moments=result and result.moments,
+                histogram=result and result.histogram,
                 fits=result and result.fits,
                 claim=None if plan is None else "kept" if kept else plan.initializer,
                 agrees=None if result is None else result.agrees,
                 sha256=digests.get(index),
                 planned=None if kept else plan,
-                sample=result.sketch.ordered if result is not None and samples else None,
+                sample=result and result.sample,
             )
         )
     return Inspection(os.fspath(file.path), file.format, provenance, tensors)
@@ -177,6 +182,8 @@ def _read(
     kept: frozenset[str],
     chosen: Sequence[_Chosen],
     workers: int | None,
+    *,
+    samples: bool,
 ) -> dict[int, _Found]:
     """Take moments and a sample of each tensor that NumPy can read, and name its distributions."""
     readable = [
@@ -184,6 +191,7 @@ def _read(
         for index, each in enumerate(chosen)
         if each.stored.nbytes and each.stored.dtype in ITEM_SIZES
     ]
+    largest = max(FEWEST_KEPT, MOST_KEPT // max(1, len(readable))) if samples else 0
     steps = [-(-math.prod(each.stored.shape) // SAMPLE) for _, each in readable]
 
     def take(block: Block) -> tuple[Moments, Array]:
@@ -213,7 +221,8 @@ def _read(
                 )
             drawn = plan is not None and plan.name not in kept
             agreed = agrees(plan, stored, sketch, names) if plan is not None and drawn else None
-            return _Found(sketch, names, agreed)
+            sample = ordered[:: -(-ordered.size // largest) or 1] if largest else None
+            return _Found(sketch.moments, sketch.histogram, sample, names, agreed)
 
         results = each_tensor(
             file, [each.stored for _, each in readable], take, finish, workers=workers

@@ -65,7 +65,7 @@ def plan(
 
         compared = compare_plan(made, names(compare), batch)
     if json:
-        document = documents.plan_document(made)
+        document = documents.plan_parts(made)
         if compared is not None:
             document["comparison"] = contrast.comparison_document(compared)
         documents.print_json(document)

@@ -24,8 +24,8 @@ MOST_OPEN = 64
 BOX_ELEMENTS = 1 << 18
 # Long enough that a read is more than a call, short enough that a box of two such sides is small.
 BOX_SIDE = 512
-# A tensor in chunks is kept as a whole for its boxes, up to this.
-LARGEST_WHOLE = 512 << 20
+# A tensor in chunks is kept as a whole for its boxes, up to this: one of each of two files.
+LARGEST_WHOLE = 256 << 20
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Box = tuple[slice, ...]
@@ -124,8 +124,12 @@ class Elements:
                         f"{self.file.path}: {shown(tensor.name)} is stored in chunks or "
                         f"compressed; its axes are turned up to {LARGEST_WHOLE >> 20} MiB"
                     )
-                whole = np.concatenate(list(tensor.slabs())).reshape(tensor.shape)
-                self._whole = tensor.name, whole
+                self._whole = None  # before there are two
+                flat, first = np.empty(math.prod(tensor.shape), _dtype(tensor)), 0
+                for slab in tensor.slabs():
+                    flat[first : first + slab.size] = slab
+                    first += slab.size
+                self._whole = tensor.name, flat.reshape(tensor.shape)
             return self._whole[1]
 
     def _read(self, tensor: StoredTensor, first: int, out: Array) -> None:

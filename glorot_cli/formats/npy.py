@@ -106,12 +106,17 @@ def read_folder(path: Path) -> StoredFile:
         raise FormatError(f"{manifest}: expected at most {MOST_TENSORS} tensors")
     root = path.resolve()
     tensors = []
+    seen: dict[Path, str] = {}
     for name, relative in files.items():
         if not isinstance(relative, str) or "\0" in relative:
             raise FormatError(f"{manifest}: expected a file's name, found {shown(relative)}")
         file = (path / relative).resolve()
         if not file.is_relative_to(root):
             raise FormatError(f"{manifest}: {shown(relative)} lies outside the folder")
+        if (other := seen.setdefault(file, name)) != name:
+            raise FormatError(
+                f"{manifest}: {shown(relative)} is the file of {shown(other)} and of {shown(name)}"
+            )
         tensors.append(_stored(name, file))
     return StoredFile(path, "npy-folder", provenance, tensors)
 

@@ -47,6 +47,8 @@ def read_headers(path: Path) -> StoredFile:
             if member.filename in names:
                 raise FormatError(f"{path}: {shown(member.filename)} stands there twice")
             names.add(member.filename)
+        if sum(member.compress_size for member in members) > raw.seek(0, 2):
+            raise FormatError(f"{path}: its members take more bytes than it has: some overlap")
         tensors = [_stored(path, archive, member, raw) for member in members]
     return StoredFile(path, "npz", None, tensors)
 

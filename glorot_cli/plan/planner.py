@@ -27,6 +27,8 @@ from glorot_cli.spec.shapes import roles
 from glorot_cli.streams import DEFAULT, seeds_of
 
 LARGEST_FILE = 2**62
+# Trials of a rule on a name of up to 64 letters, some 10 s.
+MOST_MATCHES = 30_000_000
 
 
 def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
@@ -67,6 +69,7 @@ class _Planner:
         self.decisions: dict[object, Decision] = {}
         self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
         self.used: set[int] = set()
+        self.matched = 0
         self.uses_seed = True
         self.asked: dict[str, Asked] = {}
 
@@ -239,11 +242,19 @@ class _Planner:
     def _choose(self, draft: Draft) -> tuple[InitializerChoice, str]:
         """Choose by authority: a key on the entry, the first rule that matches, the default."""
         own = draft.own
+        if self.matched > MOST_MATCHES:
+            raise SpecError(
+                f"expected rules that match all names within {MOST_MATCHES} trials; "
+                "give initializers on entries, or fewer rules",
+                ("initializers",),
+                at_key=True,
+            )
         if own is not None and own.given:
             return own, "its entry"
         if own is not None and draft.dtype not in PRECISIONS:
             return own, DEFAULT_DECIDES  # a counter, which no rule means
         for index, rule in enumerate(self.spec.rules):
+            self.matched += 1 + len(draft.name) // 64
             if rule.pattern.match(draft.name):
                 self.used.add(index)
                 return rule.choice, f"the rule {shown(rule.glob)}"

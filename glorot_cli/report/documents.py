@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.checks.unreadable import Unreadable
@@ -20,9 +20,15 @@ Document = dict[str, Any]
 
 def plan_document(plan: Plan) -> Document:
     """Return the plan as JSON's data; a value that does not apply is null."""
+    document = plan_parts(plan)
+    return {**document, "tensors": list(document["tensors"])}
+
+
+def plan_parts(plan: Plan) -> Document:
+    """Return the plan's document with an iterator of the tensors', for `print_json`."""
     tensors = plan.tensors
     return {
-        "tensors": [_tensor_document(tensor) for tensor in plan.entries],
+        "tensors": (_tensor_document(tensor) for tensor in plan.entries),
         "totals": {
             "parameters": sum(t.parameters for t in tensors),
             "trainable": sum(t.parameters for t in tensors if t.trainable),
@@ -56,13 +62,14 @@ def _tensor_document(tensor: PlannedTensor) -> Document:
 
 
 def init_document(plan: Plan, moments: Sequence[Moments | None], output: str) -> Document:
-    """Return the plan's document with what was drawn."""
-    document = plan_document(plan)
-    document["output"] = output
+    """Return the plan's document, for `print_json`, with what was drawn."""
     found = by_name(plan, moments)
-    for tensor in document["tensors"]:
-        tensor["statistics"] = _statistics(found.get(tensor["name"]))
-    return document
+    document = plan_parts(plan)
+    tensors = (
+        {**tensor, "statistics": _statistics(found.get(tensor["name"]))}
+        for tensor in document["tensors"]
+    )
+    return {**document, "tensors": tensors, "output": output}
 
 
 def by_name(plan: Plan, moments: Sequence[Moments | None] | None) -> dict[str, Moments]:
@@ -143,5 +150,22 @@ def _fit(law: str, quality: float, parameters: dict[str, float]) -> Document:
 
 
 def print_json(document: Document) -> None:
-    """Print one JSON document."""
-    print(json.dumps(document, ensure_ascii=True, indent=2, allow_nan=False))
+    """Print one JSON document; of a value that is an iterator, one item after the other."""
+    separator = "{\n"
+    for key, value in document.items():
+        print(f"{separator}  {json.dumps(key)}: ", end="")
+        separator = ",\n"
+        if not isinstance(value, Iterator):
+            print(_indented(value, 1), end="")
+            continue
+        before = "["
+        for item in value:
+            print(f"{before}\n    {_indented(item, 2)}", end="")
+            before = ","
+        print("[]" if before == "[" else "\n  ]", end="")
+    print("\n}" if document else "{}")
+
+
+def _indented(value: Any, depth: int) -> str:
+    text = json.dumps(value, ensure_ascii=True, indent=2, allow_nan=False)
+    return text.replace("\n", "\n" + "  " * depth)

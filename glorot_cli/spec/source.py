@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from glorot_cli.spec.composer import (
 )
 
 LARGEST_TEXT = 64 << 20
+# Nobody needs any but one %YAML; the parser's work grows as the square of their number.
+MOST_DIRECTIVES = 16
 
 
 class Source(NamedTuple):
@@ -66,6 +69,10 @@ def parse(text: str, name: str) -> Source:
     if found := _UNPRINTABLE.search(text):
         message = f"expected printable text, found character U+{ord(found[0]):04X}"
         raise error_at(name, _place(text, found.start()), message)
+    directives = itertools.islice(_DIRECTIVE.finditer(text), MOST_DIRECTIVES, None)
+    if (directive := next(directives, None)) is not None:
+        message = f"expected at most {MOST_DIRECTIVES} directives such as %YAML"
+        raise error_at(name, _place(text, directive.start()), message)
     shifts: Shifts = {}
     if name.endswith(".json") or _OBJECT.match(text):
         _check_json(text, name)
@@ -84,6 +91,7 @@ def parse(text: str, name: str) -> Source:
 _UNPRINTABLE = re.compile(
     "[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+_DIRECTIVE = re.compile(r"^%(TAG|YAML)\b", re.MULTILINE)
 _OBJECT = re.compile(r'\s*\{\s*["}]')
 
 

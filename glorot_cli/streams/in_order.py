@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.errors import GlorotError
 from glorot_cli.streams.request import Array
 
 _SKIPPED = 1 << 18
 MOST_STATES = 4096
+# Numbers to pass over for one piece, some 20 s.
+MOST_PASSED = 2**33
 
 
 class InOrder:
@@ -44,6 +47,11 @@ class InOrder:
         known = bisect.bisect_right(self._places, first) - 1
         if self._at > first or self._places[known] > self._at:
             self._at, self._generator.state = self._places[known], self._states[known]
+        if first - self._at > MOST_PASSED:
+            raise GlorotError(
+                f"the stream is drawn from its start on, and {first - self._at} numbers come "
+                f"before this tensor's; expected at most 2**{MOST_PASSED.bit_length() - 1}"
+            )
         if self._at < first:
             # A piece before the one that is asked for is likely to be asked for next.
             self._remember(0)
