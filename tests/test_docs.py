@@ -58,7 +58,7 @@ def test_the_session_in_python_prints_what_readme_shows(
     ("heading", "keys"),
     [
         ("## The top", set(SpecTable.model_fields)),
-        ("## Layers", {*LayerEntry.model_fields, "repeat", "shared"}),
+        ("## Layers", {*LayerEntry.model_fields, "input_dim", "repeat", "shared"}),
         ("## Tensors", {*TensorEntry.model_fields, "repeat"}),
     ],
 )

@@ -244,6 +244,16 @@ def test_mistakes(run: Run, tmp_path: Path, text: str, message: str) -> None:
     assert run("plan", path) == (2, "", f"glorot: {path}:{message}\n")
 
 
+@pytest.mark.parametrize("rng", ["torch", "jax", "keras-numpy"])
+def test_a_layer_with_a_shape_is_drawn_as_a_raw_tensor(rng: str) -> None:
+    entry: dict[str, Any] = {"shape": [3, 4], "initializer": "glorot_uniform"}
+    if rng != "torch":
+        entry["seed"] = 7
+    first = planned({"seed": 1, "rng": rng, "layers": {"a": entry}})["a/kernel"]
+    raw = planned({"seed": 1, "rng": rng, "tensors": {"a/kernel": entry}})["a/kernel"]
+    assert first == raw
+
+
 # Names of layers and of keys
 
 

@@ -107,7 +107,9 @@ def check_stream(spec: Spec, spec_seed: int) -> None:
             f"keras.utils.set_random_seed does, found {spec_seed}",
             ("seed",),
         )
-    if table.layers and stream.dialect not in (None, table.dialect):
+    is_foreign = stream.dialect not in (None, table.dialect)
+    # A layer that has a shape is drawn as a raw tensor.
+    if is_foreign and next(spec.layers(), None) is not None:
         raise SpecError(
             f"the stream {rng} draws layers of the {stream.dialect} dialect, "
             f"found the dialect {table.dialect}",
