@@ -24,6 +24,7 @@ from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.fans import FanRule
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.initializers.gain import Gain, Nonlinearity
+from glorot_cli.initializers.kernel import Per
 from glorot_cli.signatures import Table
 from glorot_cli.spec.model import Rng, ShapedEntry, SpecTable, TensorEntry
 
@@ -39,13 +40,14 @@ TYPES: dict[str, tuple[Any, str]] = {
     "margins": (arguments.Margins, "an integer of at least 0, for all sides; or a list of one for "
                 "each axis, or of pairs, before and after"),
     "axes": (arguments.Axes, "an integer, or a list of them; what is below 0 counts from the end"),
+    "whole number": (arguments.Whole, "an integer of any sign, or an expression"),
     "number": (arguments.Number, "a number, or an expression such as `0.02 / sqrt(2*layers)`"),
     "exact number": (arguments.ExactNumber, "a number, or such an expression; an integer stays the "
                      "integer that it is"),
     "seed": (arguments.Seed, "an integer from 0 to 2**64 - 1, or an expression"),
     "gain": (Gain, "a number, or a nonlinearity, for the gain that torch gives it"),
-    "initialiser": (arguments.Init, "the name of an [initialiser](#initialisers), or a mapping of "
-                    "`name` and its arguments"),
+    "initialiser": (arguments.Init, "the name of an [initialiser](#initialisers), a mapping of "
+                    "`name` and its arguments, or a list of these for fused pieces"),
     "layer": (layer.InnerLayer, "a mapping, as an entry of `layers`"),
     "layer or layers": (layer.InnerLayers, "one such mapping, or a list of them"),
     "layers": (layer.InnerNetwork, "a list of layers, which make a network"),
@@ -58,6 +60,7 @@ ENUMERATIONS: dict[str, Any] = {
     "whole-number dtype": IntegerName,
     "fan rule": FanRule,
     "nonlinearity": Nonlinearity,
+    "kernel or tensor": Per,
 }
 # Keys whose items the models leave to be read one by one.
 ITEMS = {

@@ -77,6 +77,10 @@ def _axes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
     return _integer(value, _names(info), *wide, "an integer or a list of integers")
 
 
+def _whole(value: object, info: ValidationInfo) -> int:
+    return _integer(value, _names(info), -LARGEST_SIZE, LARGEST_SIZE, "an integer")
+
+
 def _margins(value: object, info: ValidationInfo) -> int | tuple[int | tuple[int, ...], ...]:
     def margin(item: object) -> int:
         return _integer(item, _names(info), 0, LARGEST_SIZE, "an integer of at least 0")
@@ -158,15 +162,25 @@ def _each(items: Iterable[object], check: Callable[[object], Item]) -> tuple[Ite
 
 
 class InitializerChoice(NamedTuple):
-    """Hold what a spec says of an initialiser, and where; `given` is False for a default."""
+    """Hold what a spec says of an initialiser, and where; `given` is False for a default.
+
+    The value is a name, a mapping with one, or a list of them, one for each fused piece.
+    """
 
     value: object
     path: KeyPath
     given: bool = True
 
 
+def is_initializer(value: object) -> bool:
+    """Tell whether a value may name an initialiser, or those of fused pieces."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, str | Mapping) for item in value)
+    return isinstance(value, str | Mapping)
+
+
 def _initializer(value: object, info: ValidationInfo) -> InitializerChoice:
-    if not isinstance(value, str | Mapping):
+    if not is_initializer(value):
         raise ValueError(
             f"expected an initializer's name or a mapping with its name, found {shown(value)}"
         )
@@ -186,6 +200,7 @@ Sizes = Annotated[
     WithJsonSchema({"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER}]}),
 ]
 _ANY_INTEGER = {"type": ["integer", "string"]}
+Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema(_ANY_INTEGER)]
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, _EXPRESSION]}
 Axes = Annotated[
     int | tuple[int, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
@@ -169,10 +170,58 @@ class Sparse:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Cut an axis into `count` equal parts; with `drops` they have size 1 and lose the axis."""
+
+    axis: int
+    count: int
+    drops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Hold several kernels in one tensor, which `cuts` part, each with its own distribution.
+
+    `laws` are those of the kernels in C order of the cuts, which are in order of their axes; a lone
+    one is that of every kernel.
+    """
+
+    laws: tuple[Distribution, ...]
+    cuts: tuple[Cut, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of kernels."""
+        return math.prod(cut.count for cut in self.cuts)
+
+    def law(self, number: int) -> Distribution:
+        """Return the distribution of a kernel by its number."""
+        return self.laws[number if len(self.laws) > 1 else 0]
+
+    def kernel_shape(self, shape: Shape) -> Shape:
+        """Return the shape of one kernel."""
+        cuts = {cut.axis: cut for cut in self.cuts}
+        return tuple(
+            size // cuts[axis].count if axis in cuts else size
+            for axis, size in enumerate(shape)
+            if axis not in cuts or not cuts[axis].drops
+        )
+
+    def mean(self, shape: Shape) -> float:
+        kernel = self.kernel_shape(shape)
+        return math.fsum(law.mean(kernel) for law in self.laws) / len(self.laws)
+
+    def std(self, shape: Shape) -> float:
+        kernel, mean = self.kernel_shape(shape), self.mean(shape)
+        spreads = (law.std(kernel) ** 2 + (law.mean(kernel) - mean) ** 2 for law in self.laws)
+        return math.sqrt(math.fsum(spreads) / len(self.laws))
+
+
+@dataclass(frozen=True, slots=True)
 class Patched:
     """Follow a law, but hold `value` at the elements from `start` to `stop`."""
 
-    law: Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse
+    law: Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Pieces
     start: int
     stop: int
     value: float
@@ -187,14 +236,36 @@ class Patched:
         return math.hypot(math.sqrt(1.0 - share) * self.law.std(shape), between)
 
 
-Distribution = Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Patched
+Distribution = (
+    Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Pieces | Patched
+)
 
 
 def is_random(distribution: Distribution) -> bool:
     """Tell whether a draw depends on the seed."""
     if isinstance(distribution, Patched):
         return is_random(distribution.law)
+    if isinstance(distribution, Pieces):
+        return any(map(is_random, set(distribution.laws)))
     return not isinstance(distribution, Constant | Ones)
+
+
+def leaves(distribution: Distribution) -> Iterator[Distribution]:
+    """Give the distributions that a tensor's pieces have, each once."""
+    if isinstance(distribution, Pieces):
+        for law in dict.fromkeys(distribution.laws):
+            yield from leaves(law)
+    elif isinstance(distribution, Patched):
+        yield from leaves(distribution.law)
+    else:
+        yield distribution
+
+
+def is_elementwise(
+    distribution: Distribution,
+) -> TypeGuard[Uniform | Normal | TruncatedNormal | Constant]:
+    """Tell whether all elements are drawn alike, wherever they stand."""
+    return isinstance(distribution, Uniform | Normal | TruncatedNormal | Constant)
 
 
 def is_drawn_whole(distribution: Distribution) -> TypeGuard[Orthogonal | Sparse]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from glorot_cli import streams
-from glorot_cli.distributions import is_drawn_whole
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import GlorotError, natural_size, shown
 from glorot_cli.plan import Plan, PlannedTensor
@@ -64,8 +63,9 @@ def check(tensor: PlannedTensor) -> None:
             streams.drawer(tensor.rng, _request(tensor))
     except ValueError as error:
         raise GlorotError(f"{shown(tensor.name)}: {error}") from None
-    if is_drawn_whole(tensor.distribution):
-        needed, free = bytes_needed(tensor.distribution, tensor.shape), _free_memory()
+    needed = bytes_needed(tensor.distribution, tensor.shape)
+    if needed:
+        free = _free_memory()
         if needed > free:
             raise GlorotError(
                 f"{shown(tensor.name)}: {tensor.initializer} of shape {list(tensor.shape)} "

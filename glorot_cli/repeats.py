@@ -53,7 +53,7 @@ def evaluate_dims(dims: object, overrides: Mapping[str, object]) -> dict[str, in
     known: dict[str, int] = {}
     for name, size in dims.items():
         path = ("dims", name)
-        _check_identifier(name, path)
+        check_identifier(name, path)
         try:
             known[name] = checked_size(overrides.get(name, size), known)
         except UnknownNameError as error:
@@ -173,7 +173,7 @@ def _repetitions(repeat: object, names: Names, path: KeyPath) -> Iterator[Names]
     if len(repeat) > MOST_INDICES:
         raise SpecError(f"expected at most {MOST_INDICES} indices, found {len(repeat)}", path)
     (index, bounds), *rest = repeat.items()
-    _check_identifier(index, (*path, index))
+    check_identifier(index, (*path, index))
     if index in names:
         raise SpecError(
             f"the index {index!r} is the name of a dim or of an outer index; choose another",
@@ -255,8 +255,13 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
     return filled
 
 
-def _check_identifier(name: object, path: KeyPath) -> None:
+def check_identifier(name: object, path: KeyPath, *, at_key: bool = True) -> None:
+    """Check a name that expressions may use.
+
+    Raises:
+        SpecError: if it is none.
+    """
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise SpecError(
-            f"expected a name of letters, digits and _, found {shown(name)}", path, at_key=True
+            f"expected a name of letters, digits and _, found {shown(name)}", path, at_key=at_key
         )

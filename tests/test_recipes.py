@@ -11,6 +11,7 @@ import pytest
 
 import glorot_cli as glorot
 from glorot_cli.distributions import Constant, Normal, Uniform
+from tests.test_starts import STARTS
 
 RECIPES = Path(__file__).parent.parent / "docs" / "recipes.md"
 _RECIPE = re.compile(r"<!-- recipe: (\w+) -->\n```yaml\n(.*?)```\n", re.DOTALL)
@@ -122,8 +123,8 @@ def tensors(name: str, folder: Path) -> Iterator[glorot.PlannedTensor]:
 
 
 def test_every_yaml_block_is_a_recipe_with_a_formula() -> None:
-    assert list(recipes()) == list(EXPECTED)
-    assert RECIPES.read_text("utf-8").count("```yaml") == len(EXPECTED)
+    assert list(recipes()) == [*EXPECTED, *STARTS]
+    assert RECIPES.read_text("utf-8").count("```yaml") == len(EXPECTED) + len(STARTS)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -13,7 +13,7 @@ from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.texts import parse_json
 from glorot_cli.plan import Plan, PlannedTensor, make_plan
 from glorot_cli.spec import load_spec
-from glorot_cli.writing.weights import provenance
+from glorot_cli.writing.weights import PROVENANCE_FORMAT, provenance
 
 Claim = dict[str, Any]
 
@@ -39,11 +39,15 @@ def claimed_plan(claim: Claim) -> Plan:
     Raises:
         GlorotError: if it lacks what a plan needs, or was drawn by another version of the stream.
     """
-    spec = claim.get("spec")
+    spec, form = claim.get("spec"), claim.get("format")
     if not isinstance(spec, dict):
         raise GlorotError("it holds no spec" if spec is None else "its spec is no mapping")
+    if form not in (1, PROVENANCE_FORMAT):
+        raise GlorotError(
+            f"it has the format {shown(form)}; this version reads 1 and {PROVENANCE_FORMAT}"
+        )
     try:
-        plan = make_plan(load_spec(spec))
+        plan = make_plan(load_spec(spec, {"per": "tensor"} if form == 1 else None))
     except RecursionError:
         raise GlorotError("its spec is nested too deeply") from None
     if plan.seed_was_drawn:

@@ -19,6 +19,7 @@ from glorot_cli.distributions import (
     Ones,
     Orthogonal,
     Patched,
+    Pieces,
     Sparse,
 )
 from glorot_cli.drawing import drawer
@@ -36,6 +37,7 @@ from glorot_cli.goodness_of_fit.alarms import (
 )
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.streams.pieces import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -134,9 +136,9 @@ def judge_stored(
     trusted, plan = plan is None, plan or plan_of(file, None)
     pairing = pair(file, plan, unchecked(file, plan, kept, trusted=trusted))
     planned = [tensor for _, tensor in pairing.pairs]
-    drawn = sum(not isinstance(t.distribution, Constant | Ones | Orthogonal) for t in planned)
+    drawn = sum(_tested(tensor.distribution) for tensor in planned)
     threshold = false_alarm / (TESTS * max(1, drawn))
-    takers = [_Taker(tensor, threshold) for tensor in planned]
+    takers = [_taker(tensor, threshold) for tensor in planned]
     each_block(
         file,
         [stored for stored, _ in pairing.pairs],
@@ -144,11 +146,76 @@ def judge_stored(
         workers=workers,
         progress=progress,
     )
-    _find_twins(takers)
+    _find_twins([each for taker in takers for each in taker.kernels()])
     alarms = {taker.tensor.name: taker.alarms for taker in takers}
     tensors = [JudgedTensor(v, alarms.get(v.name, [])) for v in pairing.found.values()]
     tensors += [JudgedTensor(extra) for extra in pairing.extra]
     return Evidence(os.fspath(file.path), false_alarm, tensors)
+
+
+def _tested(law: Distribution) -> int:
+    """Return how many samples are tested for a tensor."""
+    if isinstance(law, Patched):
+        return _tested(law.law)
+    if isinstance(law, Pieces):
+        each = sum(map(_tested, law.laws))
+        return each * law.count if len(law.laws) == 1 else each
+    return not isinstance(law, Constant | Ones | Orthogonal)
+
+
+def _taker(tensor: PlannedTensor, threshold: float) -> _Taker | _KernelsTaker:
+    if isinstance(_parted(tensor.distribution)[0], Pieces):
+        return _KernelsTaker(tensor, threshold)
+    return _Taker(tensor, threshold)
+
+
+class _KernelsTaker:
+    """Gather a tensor of several kernels, and test each by itself."""
+
+    def __init__(self, tensor: PlannedTensor, threshold: float) -> None:
+        pieces, patch = _parted(tensor.distribution)
+        self.tensor = tensor
+        self._layout = Layout(pieces, tensor.shape)
+        patches = {} if patch is None else self._patches(*patch[:2])
+        self._takers = []
+        for number in range(pieces.count):
+            law = pieces.law(number)
+            if patch is not None and number in patches:
+                law = Patched(law, *patches[number], patch[2])
+            kernel = tensor._replace(
+                name=f"{tensor.name}, kernel {number}",
+                shape=self._layout.kernel_shape,
+                distribution=law,
+            )
+            self._takers.append(_taker(kernel, threshold))
+
+    def _patches(self, start: int, stop: int) -> dict[int, tuple[int, int]]:
+        """Return the elements of each kernel that are among some of the tensor's."""
+        found: dict[int, tuple[int, int]] = {}
+        count = np.arange(stop - start)
+        for kernel, at, places in self._layout.parts(start, stop - start):
+            low, _ = found.get(kernel, (at, at))
+            found[kernel] = low, at + count[places].size
+        return found
+
+    def take(self, block: Block) -> None:
+        """Take a block, and give each kernel its elements of it."""
+        for kernel, at, places in self._layout.parts(block.first, block.values.size):
+            self._takers[kernel].take(block._replace(first=at, values=block.values[places]))
+
+    def kernels(self) -> Iterator[_Taker]:
+        """Give the kernels' own takers."""
+        for taker in self._takers:
+            yield from taker.kernels()
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """What the tests of the kernels found."""
+        return [
+            alarm._replace(message=f"kernel {number}: {alarm.message}")
+            for number, taker in enumerate(self._takers)
+            for alarm in taker.alarms
+        ]
 
 
 class _Part(NamedTuple):
@@ -173,6 +240,10 @@ class _Taker:
         self._leading: Array | None = None
         self._lock = threading.Lock()
         self._step = -(-tensor.parameters // LARGEST_SAMPLE)
+
+    def kernels(self) -> Iterator[_Taker]:
+        """Give this one, which stands for a tensor of one kernel."""
+        yield self
 
     def take(self, block: Block) -> None:
         """Take a block, and test the tensor if it is the last."""
@@ -273,7 +344,8 @@ class _Taker:
         moments = tuple((p.moments.total, p.moments.squares) for p in self._parts if p.moments)
         digest = hashlib.sha256(np.ascontiguousarray(values).data).digest()
         self.content = (dtype, self.tensor.parameters, digest, moments)
-        if self._leading is not None and self._leading.size == LEADING:
+        # A kernel that begins with zeros has no order.
+        if self._leading is not None and np.unique(self._leading).size > LEADING // 2:
             self.order = tuple(np.argsort(self._leading, kind="stable").tolist())
 
 

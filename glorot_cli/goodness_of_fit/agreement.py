@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glorot_cli.distributions import Constant, Ones, Orthogonal, Patched, Sparse
+from glorot_cli.distributions import Constant, Ones, Orthogonal, Patched, Pieces, Sparse
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.formats.stored import StoredTensor
 from glorot_cli.goodness_of_fit.candidates import LEAST, Fit, Sketch, quality
@@ -29,7 +29,7 @@ def agrees(
             return (m.minimum, m.maximum) == (min(value, patch), max(value, patch)) and _same(
                 m.offset, distribution.mean(planned.shape), planned.dtype
             )
-        case Patched():
+        case Patched() | Pieces():
             return None
         case Constant(value=value):
             return m.minimum == m.maximum and _same(m.minimum, value, planned.dtype)

@@ -6,15 +6,15 @@ Each is a function whose keyword-only parameters are its framework's, with its d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from glorot_cli.arguments import InitializerChoice, checked_seed
-from glorot_cli.distributions import Distribution, is_random
+from glorot_cli.distributions import is_random
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
+from glorot_cli.initializers.decided import Decided
 from glorot_cli.initializers.gain import GAINS, calculate_gain
 from glorot_cli.initializers.kernel import Kernel
+from glorot_cli.initializers.pieces import indexed, indices_used, packed
 from glorot_cli.initializers.table import CLASS_NAMES, INITIALIZERS
 from glorot_cli.signatures import EXAMPLE, bind
 
@@ -28,22 +28,6 @@ __all__ = [
     "decide",
     "find_initializer",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """Hold the initialiser that decides a tensor: its name, all its arguments, and its law."""
-
-    name: str
-    arguments: dict[str, Any]
-    distribution: Distribution
-    seed: int | None
-    steps: list[str]
-
-    @property
-    def uses_fans(self) -> bool:
-        """Whether the law depends on the fans."""
-        return any(step.startswith("fan_in") for step in self.steps)
 
 
 def find_initializer(name: str, path: KeyPath = ()) -> str:
@@ -70,9 +54,21 @@ def _hint(name: str) -> str:
 def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
     """Resolve what a spec says of an initialiser, for one tensor.
 
+    A list has an initialiser for each of the kernel's fused pieces; an expression of its indices
+    one value for each.
+
     Raises:
         SpecError: at the name or the argument that does not fit.
     """
+    if isinstance(choice.value, list):
+        return packed(choice, kernel, names, decide)
+    along = indices_used(choice, kernel)
+    if along:
+        return indexed(choice, kernel, names, along, _decide_one)
+    return _decide_one(choice, kernel, names)
+
+
+def _decide_one(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
     path = choice.path
     given: dict[str, object] = {}
     if isinstance(choice.value, str):
@@ -98,4 +94,6 @@ def decide(choice: InitializerChoice, kernel: Kernel, names: Names) -> Decided:
         raise SpecError(f"the arithmetic of {name} goes beyond the largest number", path) from None
     if seed is not None and not is_random(distribution):
         raise SpecError(f"{name} draws nothing, so it takes no seed", (*path, "seed"), at_key=True)
+    if arguments.get("per", "") is None:
+        del arguments["per"]  # the spec's own, which the kernel says
     return Decided(name, arguments, distribution, seed, kernel.steps)

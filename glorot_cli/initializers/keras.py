@@ -15,11 +15,12 @@ from glorot_cli.distributions import (
     Normal,
     Ones,
     Orthogonal,
+    Pieces,
     TruncatedNormal,
     Uniform,
 )
 from glorot_cli.initializers.gain import Gain
-from glorot_cli.initializers.kernel import Kernel, matrix_sides, positive, uniform_between
+from glorot_cli.initializers.kernel import Kernel, Per, matrix_sides, positive, uniform_between
 
 # The stddev of a standard normal cut at two standard deviations, as Keras and JAX write it.
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -124,29 +125,44 @@ def constant(kernel: Kernel, *, value: ExactNumber = 0.0) -> Constant:
     return Constant(value)
 
 
-def identity(kernel: Kernel, *, gain: Number = 1.0) -> Ones:
-    """`gain` on the main diagonal of a matrix, 0 elsewhere (Keras 3)."""
-    rows, columns = matrix_sides(kernel, "identity")
-    return Ones(gain, min(rows, columns), columns + 1)
+def identity(
+    kernel: Kernel, *, gain: Number = 1.0, per: Per | None = None
+) -> Ones | Orthogonal | Pieces:
+    """`gain` on the main diagonal of a matrix, 0 elsewhere (Keras 3).
+
+    `per: kernel` gives each kernel its diagonal, along B axes and in fused pieces; `per: tensor`
+    the tensor one.
+    """
+    rows, columns = matrix_sides(kernel.alone(per), "identity")
+    return kernel.of_each(Ones(gain, min(rows, columns), columns + 1), per)
 
 
-def orthogonal(kernel: Kernel, *, gain: Gain = 1.0) -> Orthogonal:
+def orthogonal(
+    kernel: Kernel, *, gain: Gain = 1.0, per: Per | None = None
+) -> Ones | Orthogonal | Pieces:
     """Orthogonal rows or columns of length `gain` (Saxe et al., 2014; Keras 3, torch.nn.init).
 
     The last axis against the rest, as in Keras; where axes begin with O, the first, as in torch.
-    The last bits hold for one BLAS library only.
+    `per: kernel` makes each kernel orthogonal, along B axes and in fused pieces; `per: tensor` the
+    tensor as one matrix. The last bits hold for one BLAS library only.
     """
     if len(kernel.shape) < 2:
         raise ValueError(f"orthogonal needs two axes or more, found shape {list(kernel.shape)}")
-    axes = kernel.axes or ""
-    return Orthogonal(positive(gain, "gain"), first=axes.startswith("O") and "I" in axes)
+    axes = kernel.alone(per).axes or ""
+    first = axes.startswith("O") and "I" in axes
+    return kernel.of_each(Orthogonal(positive(gain, "gain"), first=first), per)
 
 
-def delta_orthogonal(kernel: Kernel, *, scale: Number = 1.0) -> Orthogonal:
-    """An orthogonal matrix at the centre of a convolution's kernel (Xiao et al., 2018; jax.nn)."""
-    shape = kernel.shape
+def delta_orthogonal(
+    kernel: Kernel, *, scale: Number = 1.0, per: Per | None = None
+) -> Ones | Orthogonal | Pieces:
+    """An orthogonal matrix at the centre of a convolution's kernel (Xiao et al., 2018; jax.nn).
+
+    `per: kernel` gives each kernel its matrix, along B axes and in fused pieces.
+    """
+    shape = kernel.alone(per).shape
     if not 3 <= len(shape) <= 5:
         raise ValueError(f"delta_orthogonal needs 3 to 5 axes, found shape {list(shape)}")
     if shape[-1] < shape[-2]:
         raise ValueError(f"delta_orthogonal needs out >= in, found shape {list(shape)}")
-    return Orthogonal(positive(scale, "scale"), delta=True)
+    return kernel.of_each(Orthogonal(positive(scale, "scale"), delta=True), per)

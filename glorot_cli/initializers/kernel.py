@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from glorot_cli.distributions import Uniform
+from glorot_cli.distributions import Cut, Ones, Orthogonal, Pieces, Uniform
 from glorot_cli.fans import FanRule, Fans, Shape, count_fans
+
+Per = Literal["kernel", "tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +16,9 @@ class Kernel:
     """Describe the tensor that an initialiser is asked to fill.
 
     `assumed` are the roles that its rank suggests, where the spec says no axes; exact fans count by
-    them, and nothing else does. `steps` collects the arithmetic, for `explain`.
+    them, and nothing else does. `per` says what an initialiser of whole kernels sees where nothing
+    else does: each by itself, or the tensor. `index` names the indices along the axes that
+    expressions may use. `steps` collects the arithmetic, for `explain`.
     """
 
     shape: Shape
@@ -21,6 +26,8 @@ class Kernel:
     fused: int
     rule: FanRule
     assumed: str | None = None
+    per: Per = "kernel"
+    index: tuple[str | None, ...] = ()
     steps: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -34,6 +41,38 @@ class Kernel:
     def counted_axes(self) -> str | None:
         """The roles that fans are counted by."""
         return self.assumed if self.axes is None and self.rule == "exact" else self.axes
+
+    @property
+    def fused_axis(self) -> int:
+        """The axis along which `fused` kernels stand side by side."""
+        return 0 if self.axes is None else self.axes.upper().index("O")
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What parts the tensor into its kernels: its B axes, and the pieces of its fused axis."""
+        batch = [axis for axis, role in enumerate((self.axes or "").upper()) if role == "B"]
+        cuts = [Cut(axis, self.shape[axis], drops=True) for axis in batch]
+        if self.fused > 1:
+            cuts.append(Cut(self.fused_axis, self.fused))
+        return tuple(sorted(cuts, key=lambda cut: cut.axis))
+
+    def piece(self) -> Kernel:
+        """Return one of the fused pieces."""
+        cut = Cut(self.fused_axis, self.fused)
+        return replace(self, shape=Pieces((), (cut,)).kernel_shape(self.shape), fused=1)
+
+    def alone(self, per: Per | None) -> Kernel:
+        """Return the kernel that an initialiser of whole kernels sees, without what is beside."""
+        if (per or self.per) == "tensor" or not self.cuts:
+            return self
+        axes = self.axes and "".join(role for role in self.axes if role.upper() != "B")
+        return replace(self, shape=Pieces((), self.cuts).kernel_shape(self.shape), axes=axes)
+
+    def of_each(self, law: Ones | Orthogonal, per: Per | None) -> Ones | Orthogonal | Pieces:
+        """Return the distribution of the tensor whose every kernel has that one."""
+        if (per or self.per) == "tensor" or not self.cuts:
+            return law
+        return Pieces((law,), self.cuts)
 
     def say(self, name: str, formula: str, value: float) -> float:
         """Note a step of the arithmetic and return its value."""

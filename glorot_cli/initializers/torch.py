@@ -9,12 +9,14 @@ from glorot_cli.arguments import Number, Size
 from glorot_cli.distributions import (
     Normal,
     Ones,
+    Orthogonal,
+    Pieces,
     Sparse,
     TruncatedNormal,
     Uniform,
 )
 from glorot_cli.initializers.gain import Gain, Nonlinearity, calculate_gain
-from glorot_cli.initializers.kernel import Kernel, matrix_sides, positive, uniform_between
+from glorot_cli.initializers.kernel import Kernel, Per, matrix_sides, positive, uniform_between
 
 # In standard deviations. No normal is as far out, so that a bound beyond cuts nothing.
 FARTHEST_CUT = 1e6
@@ -109,18 +111,26 @@ def uniform(kernel: Kernel, *, a: Number = 0.0, b: Number = 1.0) -> Uniform:
     return uniform_between(a, b, "a", "b")
 
 
-def eye(kernel: Kernel) -> Ones:
-    """1 on the main diagonal of a matrix, 0 elsewhere (torch.nn.init)."""
-    rows, columns = matrix_sides(kernel, "eye")
-    return Ones(1.0, min(rows, columns), columns + 1)
+def eye(kernel: Kernel, *, per: Per | None = None) -> Ones | Orthogonal | Pieces:
+    """1 on the main diagonal of a matrix, 0 elsewhere (torch.nn.init).
+
+    `per: kernel` gives each kernel its diagonal, along B axes and in fused pieces; `per: tensor`
+    the tensor one.
+    """
+    rows, columns = matrix_sides(kernel.alone(per), "eye")
+    return kernel.of_each(Ones(1.0, min(rows, columns), columns + 1), per)
 
 
-def dirac(kernel: Kernel, *, groups: Size = 1) -> Ones:
+def dirac(
+    kernel: Kernel, *, groups: Size = 1, per: Per | None = None
+) -> Ones | Orthogonal | Pieces:
     """1 where a convolution passes its input channels on, 0 elsewhere (torch.nn.init).
 
-    For kernels in torch's order, (out, in / groups, *field).
+    For kernels in torch's order, (out, in / groups, *field). `per: kernel` does so for each kernel,
+    along B axes and in fused pieces, which takes the place of groups.
     """
-    shape = kernel.shape
+    per = per or ("tensor" if groups > 1 else None)
+    shape = kernel.alone(per).shape
     if not 3 <= len(shape) <= 5:
         raise ValueError(f"dirac needs 3 to 5 axes, found shape {list(shape)}")
     if shape[0] % groups:
@@ -131,7 +141,7 @@ def dirac(kernel: Kernel, *, groups: Size = 1) -> Ones:
         centre = centre * size + size // 2
     step = (shape[1] + 1) * field
     stride = outputs * shape[1] * field
-    return Ones(1.0, min(outputs, shape[1]), step, centre, groups, stride)
+    return kernel.of_each(Ones(1.0, min(outputs, shape[1]), step, centre, groups, stride), per)
 
 
 def sparse(kernel: Kernel, *, sparsity: Number, std: Number = 0.01) -> Sparse:

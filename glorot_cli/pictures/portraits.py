@@ -21,6 +21,7 @@ from glorot_cli.distributions import (
     Uniform,
     is_drawn_whole,
     is_random,
+    leaves,
 )
 from glorot_cli.drawing import check, draw, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
@@ -87,7 +88,7 @@ def portraits_of_plan(plan: Plan) -> list[Portrait]:
     for tensor in plan.tensors:
         if not is_random(tensor.distribution) or tensor.dtype not in PRECISIONS:
             continue
-        if is_drawn_whole(_core(tensor.distribution)):
+        if any(map(is_drawn_whole, leaves(tensor.distribution))):
             values = draw(plan, tensor.name).reshape(-1)
             values = values[:: -(-values.size // SAMPLE)]
         else:

@@ -77,7 +77,8 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
         law = Patched(law, *draft.patch)
     _check_values(law, draft)
     assumed = kernel.assumed if decided.uses_fans and kernel.counted_axes != kernel.axes else None
-    return Decision(decided, law, _fans(kernel, decided), _exact(choice, draft, decided), assumed)
+    fans, exact = _fans(choice, kernel, decided), _exact(choice, draft, decided)
+    return Decision(decided, law, fans, exact, assumed)
 
 
 def _missing_roles(kernel: Kernel) -> Iterator[str]:
@@ -115,7 +116,9 @@ def _check_bounds(law: Distribution, draft: Draft) -> None:
         raise SpecError(f"{shown(draft.name)}: {error}", draft.path) from None
 
 
-def _fans(kernel: Kernel, decided: Decided) -> Fans | None:
+def _fans(choice: InitializerChoice, kernel: Kernel, decided: Decided) -> Fans | None:
+    if isinstance(choice.value, list):
+        kernel = kernel.piece()
     if not decided.uses_fans and len(kernel.shape) < 2:
         return None
     try:
@@ -132,8 +135,9 @@ def _exact(
     kernel = draft.kernel
     if not decided.uses_fans or (kernel.axes is None and len(kernel.shape) > 1):
         return None
-    fans = count_fans("exact", kernel.shape, kernel.axes, kernel.fused)
-    if fans == _fans(kernel, decided):
+    one = kernel.piece() if isinstance(choice.value, list) else kernel
+    fans = count_fans("exact", one.shape, one.axes, one.fused)
+    if fans == _fans(choice, kernel, decided):
         return None
     exact = decide(choice, replace(kernel, rule="exact", steps=[]), draft.names)
     return fans, exact.distribution

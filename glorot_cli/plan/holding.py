@@ -12,6 +12,7 @@ from glorot_cli.distributions import (
     Ones,
     Orthogonal,
     Patched,
+    Pieces,
     Sparse,
     TruncatedNormal,
     Uniform,
@@ -43,6 +44,9 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
     match distribution:
         case Patched():
             check_held(distribution.law, shape, name, dtype)
+        case Pieces():
+            for law in dict.fromkeys(distribution.laws):
+                check_held(law, distribution.kernel_shape(shape), name, dtype)
         case Uniform():
             _check_uniform(distribution, name, dtype)
         case Normal(centre=centre, stddev=stddev):
@@ -128,12 +132,22 @@ def constants(distribution: Distribution) -> Iterator[float]:
         case Patched():
             yield distribution.value
             yield from constants(distribution.law)
+        case Pieces():
+            for law in dict.fromkeys(distribution.laws):
+                yield from constants(law)
 
 
 def losses(distribution: Distribution, shape: Shape, dtype: str) -> Iterator[tuple[str, str]]:
     """Say what a floating dtype loses of a distribution that it can hold, each with its topic."""
     precision = PRECISIONS.get(dtype)
     if precision is None:
+        return
+    whole = distribution.law if isinstance(distribution, Patched) else distribution
+    if isinstance(whole, Pieces):
+        kernel = whole.kernel_shape(shape)
+        found = [each for law in dict.fromkeys(whole.laws) for each in losses(law, kernel, dtype)]
+        # Of each topic, what is true of the first kernel.
+        yield from dict(reversed(found)).items()
         return
     for value in constants(distribution):
         if value != 0.0 and abs(value) < precision.smallest and _rounds_to_0(value, dtype):
@@ -184,7 +198,7 @@ def _as_drawn(
             return Normal(0.0, _element_std(distribution, shape))
         case Sparse(stddev=stddev):
             return Normal(0.0, stddev)
-        case Constant() | Ones():
+        case Constant() | Ones() | Pieces():
             return None
         case _:
             return distribution

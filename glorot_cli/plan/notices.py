@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform
+from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform, leaves
 from glorot_cli.errors import shown
 from glorot_cli.plan.holding import losses
 from glorot_cli.plan.tensors import RAW, PlannedTensor
@@ -30,18 +30,23 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
     law = tensor.distribution
     if tensor.exact is not None and tensor.fans is not None:
         exact_fans, exact_law = tensor.exact
-        scale, exact_scale = _scale(law), _scale(exact_law)
-        if abs(scale - exact_scale) > 0.01 * exact_scale:
-            name = "limit" if isinstance(law, Uniform) else "stddev"
+        for each, other in zip(leaves(law), leaves(exact_law), strict=False):
+            if not isinstance(each, Uniform | Normal | TruncatedNormal):
+                continue
+            scale, exact_scale = _scale(each), _scale(other)
+            if abs(scale - exact_scale) <= 0.01 * exact_scale:
+                continue
+            name = "limit" if isinstance(each, Uniform) else "stddev"
             yield (
                 "fans",
                 f"the framework's fans {tuple(tensor.fans)} give the {name} {scale:.4g}, "
                 f"exact fans {tuple(exact_fans)} give {exact_scale:.4g}; choose with fans: exact",
             )
+            break
     for step in tensor.steps:
         if step.startswith("note: "):
             yield "step", step.removeprefix("note: ")
-    if isinstance(law, Orthogonal):
+    if any(isinstance(each, Orthogonal) for each in leaves(law)):
         yield (
             "orthogonal",
             "orthogonal kernels have the same bits only with the same BLAS library",

@@ -16,7 +16,9 @@ from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.fans import Shape
 from glorot_cli.initializers import Kernel
+from glorot_cli.initializers.kernel import Per
 from glorot_cli.plan.decisions import Decision, Draft, decide_draft
+from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
@@ -72,6 +74,8 @@ class _Planner:
         self.matched = 0
         self.uses_seed = True
         self.asked: dict[str, Asked] = {}
+        # What a framework draws, it draws for tensors.
+        self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
 
     def entries(self) -> Iterator[PlannedTensor]:
         check_stream(self.spec, self.seed)
@@ -123,12 +127,13 @@ class _Planner:
         place = place_layers(table.dialect)
         for weight in place(spec.layers(), spec.inputs(), table.outputs):
             rule = weight.fans or table.fans or table.dialect
+            per = table.per or ("tensor" if table.dialect == "keras" else self.per)
             yield Draft(
                 name=weight.name,
                 path=weight.path,
                 names=weight.names,
                 own=weight.initializer,
-                kernel=Kernel(weight.shape, weight.axes, weight.fused, rule),
+                kernel=Kernel(weight.shape, weight.axes, weight.fused, rule, per=per),
                 dtype=weight.dtype or table.dtype,
                 seed=weight.seed,
                 patch=weight.patch,
@@ -180,11 +185,17 @@ class _Planner:
             names=stamped.names,
             own=own and own._replace(path=(*path, *own.path)),
             kernel=Kernel(
-                entry.shape or (), said, entry.fused, rule, None if self.strict else assumed
+                entry.shape or (),
+                said,
+                entry.fused,
+                rule,
+                None if self.strict else assumed,
+                table.per or self.per,
+                index_names(entry, said, stamped.names, path),
             ),
             dtype=entry.dtype or table.dtype,
             seed=entry.seed,
-            patch=None,
+            patch=padding_row(entry, path),
             tie=None if entry.tie is None else (entry.tie, entry.shape),
             rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
             typed=entry.axes is None and entry.type is not None,

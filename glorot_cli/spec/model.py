@@ -15,12 +15,22 @@ from typing import Any, Literal, NamedTuple, SupportsIndex, TypeVar
 
 from pydantic import Field
 
-from glorot_cli.arguments import Dims, Init, InitializerChoice, Seed, ShapeOf, Size
+from glorot_cli.arguments import (
+    Dims,
+    Init,
+    InitializerChoice,
+    Seed,
+    ShapeOf,
+    Size,
+    Whole,
+    is_initializer,
+)
 from glorot_cli.dialects import Dialect
 from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule
+from glorot_cli.initializers.kernel import Per
 from glorot_cli.products import check_products
 from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
 from glorot_cli.signatures import Table, validated
@@ -41,7 +51,9 @@ class TensorEntry(Table):
         None, description="A list of sizes; [] is a scalar. Needed unless the tensor is tied."
     )
     initializer: Init | None = Field(
-        None, description="A name, or a mapping with name and arguments; null leaves it to a rule."
+        None,
+        description="A name, a mapping with name and arguments, or a list of them, one for each "
+        "fused piece; null leaves it to a rule.",
     )
     type: str | None = Field(
         None, description="The layer whose kernel it is, which says the axes: dense, conv2d, ..."
@@ -60,6 +72,15 @@ class TensorEntry(Table):
     )
     fused: Size = Field(
         1, description="How many equal kernels the O axis holds side by side; fans are of one."
+    )
+    index: list[str | None] | str | None = Field(
+        None,
+        description="Names for the indices along the axes, which expressions of its initializer "
+        "may use: one or null for each axis, or the name of the B axis's.",
+    )
+    padding_idx: Whole | None = Field(
+        None,
+        description="The row that is 0, as in torch's embeddings; negative counts from the end.",
     )
     tie: str | None = Field(
         None, description="The name of another tensor that this one is; it is not stored twice."
@@ -96,6 +117,12 @@ class SpecTable(Table):
         None,
         description="The rule that counts fans; null is the dialect's for layers and exact for "
         "tensors.",
+    )
+    per: Per | None = Field(
+        None,
+        description="What orthogonal, identity, eye, dirac and delta_orthogonal see: each kernel "
+        "along B axes and in fused pieces, or the tensor; null is kernel, but tensor for Keras's "
+        "layers and under a framework's stream.",
     )
     dims: dict[str, Any] = Field(
         default={}, description="Sizes by name; a later one may use those before it."
@@ -317,7 +344,7 @@ def _rule(index: int, item: object) -> Rule:
             f'expected a rule of one glob, such as "*.bias": zeros, found {shown(item)}', path
         )
     ((glob, value),) = item.items()
-    if not isinstance(value, str | Mapping):
+    if not is_initializer(value):
         raise SpecError(
             f"expected an initializer's name or a mapping with its name, found {shown(value)}",
             (*path, glob),

@@ -31,7 +31,7 @@ def spec_schema() -> Schema:
         "initializers": {
             "type": "array",
             "items": {
-                **_by_name(_reference("initializer")),
+                **_by_name(_pieces_or_one()),
                 "minProperties": 1,
                 "maxProperties": 1,
             },
@@ -53,6 +53,7 @@ def spec_schema() -> Schema:
         },
         "$defs": {
             "initializer": _initializer(),
+            "pieces": _pieces(),
             **_layers("keras", keras.LAYERS, LayerEntry, [_shared()]),
             **_layers("torch", torch.LAYERS, ModuleEntry, []),
             "repeat": _by_name({"anyOf": [*_size()["anyOf"], {"type": "array", "items": _size()}]}),
@@ -159,8 +160,10 @@ def _object(table: type[Any], dialect: str = "keras") -> Schema:
 def _property(schema: Schema, dialect: str) -> Schema:
     """Turn the marks that stand for our own definitions into references."""
     mark = schema.get("$comment")
+    if mark == "initializer":
+        return _pieces_or_one()
     if mark is not None:
-        return _reference(mark if mark == "initializer" else f"{dialect}_{mark}")
+        return _reference(f"{dialect}_{mark}")
     kept = {name: part for name, part in schema.items() if name not in ("title", "default")}
     if "anyOf" in kept:
         kept["anyOf"] = [_property(part, dialect) for part in kept["anyOf"]]
@@ -177,13 +180,21 @@ def _layer(
     if dialect == "keras":
         properties.setdefault("input_dim", _size())
     if "initializers" in properties:
-        properties["initializers"] = _by_name(_reference("initializer"))
+        properties["initializers"] = _by_name(_pieces_or_one())
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
         "required": ["type", *own["required"]],
     }
+
+
+def _pieces() -> Schema:
+    return {"type": "array", "items": _reference("initializer"), "minItems": 2}
+
+
+def _pieces_or_one() -> Schema:
+    return {"anyOf": [_reference("initializer"), _reference("pieces")]}
 
 
 def _initializer() -> Schema:

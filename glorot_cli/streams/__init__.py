@@ -63,7 +63,7 @@ def drawer(rng: str, request: Request) -> Draw:
     Raises:
         ValueError: if the stream cannot draw them, or the dtype holds no such values.
     """
-    from glorot_cli.distributions import Constant, Ones, Patched, is_random
+    from glorot_cli.distributions import Constant, Ones, Patched, Pieces, is_random
     from glorot_cli.streams import fixed
 
     module = import_module(f"glorot_cli.streams.{STREAMS[rng].module}")
@@ -77,6 +77,16 @@ def drawer(rng: str, request: Request) -> Draw:
             return fixed.constant(value, request.dtype)
         case Ones():
             return fixed.ones(request.law, request.dtype)
+        case Pieces():
+            if is_random(request.law):
+                raise ValueError(f"the stream {rng} draws a tensor as one, not by its kernels")
+            from glorot_cli.streams import pieces
+
+            return pieces.drawer(
+                request.law,
+                request.shape,
+                lambda law, shape, _: drawer(rng, request._replace(law=law, shape=shape)),
+            )
         case Patched():
             if not STREAMS[rng].shared and is_random(request.law):
                 # Keras draws what lies before the patch and after it by the same seed, anew.

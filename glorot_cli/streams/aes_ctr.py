@@ -26,13 +26,14 @@ from glorot_cli.distributions import (
     Ones,
     Orthogonal,
     Patched,
+    Pieces,
     Sparse,
     TruncatedNormal,
     Uniform,
 )
 from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
-from glorot_cli.streams import fixed, kernels, quantile, whole
+from glorot_cli.streams import fixed, kernels, pieces, quantile, whole
 from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Array
 from glorot_cli.streams.request import Draw as Draw
@@ -90,6 +91,15 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
         case Patched():
             inner = drawer(distribution.law, shape, seed, name, dtype)
             return fixed.patched(inner, distribution, dtype)
+        case Pieces():
+            bounds(distribution, dtype)
+
+            def leaf(law: Distribution, of: Shape, kernel: int | None) -> Draw:
+                # No name has a line's end, so no other tensor has a kernel's key.
+                told = name if kernel is None else f"{name}\n{kernel}"
+                return drawer(law, of, seed, told, dtype)
+
+            return pieces.drawer(distribution, shape, leaf)
         case Ones():
             return fixed.ones(distribution, dtype)
         case Uniform(limit=float()) if dtype in ("float32", "float64"):
@@ -116,6 +126,9 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     """
     if isinstance(distribution, Patched):
         return bounds(distribution.law, dtype)
+    if isinstance(distribution, Pieces):
+        found = [bounds(law, dtype) for law in dict.fromkeys(distribution.laws)]
+        return min(low for low, _ in found), max(high for _, high in found)
     if dtype not in PRECISIONS:
         return -math.inf, math.inf
     largest = PRECISIONS[dtype].largest

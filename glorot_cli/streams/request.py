@@ -13,6 +13,7 @@ from glorot_cli.distributions import (
     Ones,
     Orthogonal,
     Patched,
+    Pieces,
     Sparse,
     TruncatedNormal,
     Uniform,
@@ -65,6 +66,8 @@ def law_name(law: Distribution) -> str:
             return "sparse"
         case Patched():
             return law_name(law.law)
+        case Pieces():
+            return " and ".join(dict.fromkeys(map(law_name, law.laws)))
         case Constant() | Ones():
             return "constant"
 

@@ -11,14 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.distributions import Orthogonal, Sparse
+from glorot_cli.distributions import (
+    Distribution,
+    Orthogonal,
+    Patched,
+    Pieces,
+    Sparse,
+    is_drawn_whole,
+)
 from glorot_cli.fans import Shape
+from glorot_cli.streams.pieces import kept
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def bytes_needed(law: Orthogonal | Sparse, shape: Shape) -> int:
-    """Return how much memory computing a tensor takes."""
+def bytes_needed(law: Distribution, shape: Shape) -> int:
+    """Return how much memory computing a tensor takes, beside that of its blocks."""
+    if isinstance(law, Patched):
+        return bytes_needed(law.law, shape)
+    if isinstance(law, Pieces):
+        kernel = law.kernel_shape(shape)
+        largest = max(bytes_needed(each, kernel) for each in dict.fromkeys(law.laws))
+        return largest and largest + kept(law, shape) * 8 * math.prod(kernel)
+    if not is_drawn_whole(law):
+        return 0
     if isinstance(law, Orthogonal) and law.delta:
         return 3 * 8 * shape[-1] ** 2 + 8 * math.prod(shape)
     return 4 * 8 * math.prod(shape)

@@ -22,6 +22,9 @@ from glorot_cli.writing.ranks import Ranks
 if TYPE_CHECKING:
     from glorot_cli.writing.checkpoint import Checkpoint
 
+# Format 1 had no `per`: it took a tensor as one matrix where this one takes each kernel.
+PROVENANCE_FORMAT = 2
+
 
 def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:
     """Return what a file carries, from which the plan can be made again.
@@ -29,7 +32,7 @@ def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:
     Of a base checkpoint it tells which tensors were drawn, not where the others came from.
     """
     entry: dict[str, Any] = {
-        "format": 1,
+        "format": PROVENANCE_FORMAT,
         "spec": plan.spec,
         "stream": stream_claim(plan.rng),
     }

@@ -1,0 +1,24 @@
+"""What an initialiser comes to for one tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from glorot_cli.distributions import Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Hold the initialiser that decides a tensor: its name, all its arguments, and its law."""
+
+    name: str
+    arguments: dict[str, Any]
+    distribution: Distribution
+    seed: int | None
+    steps: list[str]
+
+    @property
+    def uses_fans(self) -> bool:
+        """Whether the law depends on the fans."""
+        return any(step.startswith("fan_in") for step in self.steps)
