@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 import glorot_cli as glorot
 from glorot_cli.dtypes import DTYPES, INTEGERS, numpy_dtype
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import StoredFile, read_elements
-from glorot_cli.writing import checkpoint, weights
+from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, block_count, read_block
+from glorot_cli.writing import base_files, checkpoint, weights
 from glorot_cli.writing.checkpoint import Checkpoint
+from glorot_cli.writing.ranks import Ranks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Run = Callable[..., tuple[int, str, str]]
@@ -54,9 +55,10 @@ def elements(path: str) -> dict[str, bytes]:
 
 def stored(file: StoredFile, name: str) -> Array:
     tensor = file.by_name()[name]
-    out = np.empty(tensor.nbytes, np.uint8)
-    read_elements(file, tensor, 0, out)
-    return out.view(numpy_dtype(tensor.dtype)).reshape(tensor.shape)
+    buffer = np.empty(BLOCK_BYTES, np.uint8)
+    blocks = [read_block(file, tensor, n, buffer).copy() for n in range(block_count(tensor))]
+    whole = np.concatenate([np.empty(0, numpy_dtype(tensor.dtype)), *blocks])
+    return whole.reshape(tensor.shape)
 
 
 def write(plan: glorot.Plan, output: str, base: str, *only: str, **resize: Any) -> None:
@@ -194,6 +196,131 @@ def test_the_output_may_be_the_folder_of_the_base(planned: Planned) -> None:
         assert elements(output) == before
 
 
+def test_shards_are_of_one_base(planned: Planned) -> None:
+    plan = planned(tensors={"v": {"shape": [3], "initializer": "ones"}, **ONE})
+    values = np.zeros((300, 40), "f4")
+    saved(w=values, v=np.zeros(3, "f4"))
+    shutil.copy("old.safetensors", "a.safetensors")
+    saved(w=values + 1, v=np.ones(3, "f4"))  # as large, with the same header
+    os.utime("old.safetensors", ns=(0, Path("a.safetensors").stat().st_mtime_ns))
+    a, b = Checkpoint.read("a.safetensors"), Checkpoint.read("old.safetensors")
+    glorot.write_weights(plan, "out", base=a, max_shard_size="1B", ranks=Ranks(0, 2))
+    line = (
+        f"{Path('out').resolve()}/model-00001-of-00002.safetensors is of another run, with another "
+        "spec, seed, base or size of shards; replace it with --force"
+    )
+    for ranks in (None, Ranks(0, 2), Ranks(1, 2)):
+        with pytest.raises(glorot.FormatError) as caught:
+            glorot.write_weights(plan, "out", base=b, max_shard_size="1B", ranks=ranks, resume=True)
+        assert str(caught.value) == line
+    with pytest.raises(glorot.FormatError):
+        glorot.write_weights(plan, "out", max_shard_size="1B", resume=True)
+    shutil.copy("a.safetensors", "copy.safetensors")  # the same base, elsewhere
+    glorot.write_weights(
+        plan, "out", base=Checkpoint.read("copy.safetensors"), max_shard_size="1B", resume=True
+    )
+    assert elements("out") == elements("a.safetensors")
+
+
+def replaced(path: str) -> None:
+    Path("new").write_bytes(bytes(Path(path).stat().st_size))
+    Path("new").replace(path)
+
+
+def written_to(path: str) -> None:
+    with Path(path).open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"abcd")
+    os.utime(path, ns=(0, 1))
+
+
+@pytest.mark.parametrize("size", [None, "1B"])
+def test_a_base_that_is_replaced_is_read_on(
+    size: str | None, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tensors=ONE)
+    values = np.random.default_rng(0).normal(size=(300, 40)).astype("f4")
+    saved(w=values)
+    base = Checkpoint.read("old.safetensors")
+    replaced("old.safetensors")
+    output = "out" if size else "out.safetensors"
+    glorot.write_weights(plan, output, base=base, max_shard_size=size)
+    assert elements(output) == {"w": values.tobytes()}
+
+
+@pytest.mark.parametrize("change", [replaced, written_to])
+@pytest.mark.parametrize("held", [0, 64])
+def test_a_base_that_changes_is_never_mixed(
+    held: int, change: Any, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_files, "_MOST_HELD", held)
+    plan = planned(tensors=ONE)
+    saved(w=np.zeros((300, 40), "f4"))
+    base = Checkpoint.read("old.safetensors")
+    change("old.safetensors")
+    if held and change is replaced:
+        return
+    with pytest.raises(glorot.FormatError) as caught:
+        glorot.write_weights(plan, "out.safetensors", base=base)
+    assert str(caught.value) == (
+        "old.safetensors was replaced or written to while it was read; run it again"
+    )
+    assert not list(Path().glob("*out*"))
+
+
+@pytest.mark.parametrize("name", ["old.safetensors", "old"])
+def test_a_base_that_is_replaced_while_its_headers_are_read(
+    name: str, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(w=np.zeros((300, 40), "f4"))
+    if name == "old":
+        glorot.write_weights(planned(tensors=ONE), "old", max_shard_size="5GB")
+    read = read_headers
+
+    def slowly(path: Path) -> StoredFile:
+        monkeypatch.setattr(base_files, "read_headers", read)
+        found = read(path)
+        saved(x=np.zeros((300, 40), "f4"))
+        if name == "old":
+            shutil.copy("old.safetensors", "old/model.safetensors")
+        return found
+
+    monkeypatch.setattr(base_files, "read_headers", slowly)
+    with pytest.raises(glorot.FormatError) as caught:
+        Checkpoint.read(name)
+    assert str(caught.value) == f"{name} was replaced or written to while it was read; run it again"
+
+
+def test_a_base_of_many_files_holds_few_open(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"w{i}": {"shape": [5], "initializer": "random_normal", "repeat": {"i": 70}}}
+    plan = planned(tensors=spec)
+    glorot.write_weights(plan, "old/")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    base = Checkpoint.read("old")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    glorot.write_weights(planned(tensors=spec, seed=9), "new/", base=base)
+    assert elements("new") == elements("old")
+
+
+def test_a_base_is_not_written_over_shard_by_shard(planned: Planned) -> None:
+    plan = planned(tensors=ONE)
+    glorot.write_weights(plan, "old", max_shard_size="5GB")
+    before = elements("old")
+    for ranks, resume in ((None, True), (Ranks(0, 1), False)):
+        with pytest.raises(glorot.GlorotError) as caught:
+            glorot.write_weights(
+                plan, "old", base=Checkpoint.read("old"), max_shard_size="5GB", force=True,
+                ranks=ranks, resume=resume,
+            )  # fmt: skip
+        assert str(caught.value) == (
+            f"the base is in {Path('old').resolve()}/, which is written shard by shard; "
+            "write elsewhere"
+        )
+    assert elements("old") == before
+
+
 def test_a_file_says_what_was_drawn(planned: Planned) -> None:
     plan = planned(**LAYERS)
     glorot.write_weights(plan, "old.safetensors")
@@ -325,7 +452,8 @@ def test_a_base_that_is_cut_short_meanwhile(planned: Planned) -> None:
     os.truncate("old.safetensors", 1000)
     with pytest.raises(glorot.FormatError) as caught:
         glorot.write_weights(planned(tensors=ONE), "x.safetensors", base=base)
-    assert str(caught.value) == "old.safetensors: 'w': the file ends too early"
+    line = "old.safetensors was replaced or written to while it was read; run it again"
+    assert str(caught.value) == line
     assert [path.name for path in Path().iterdir()] == ["old.safetensors"]
 
 

@@ -128,13 +128,11 @@ def init(
             "progress": progress,
         }
         if dask is not None:
-            if max_shard_size is None or base or rank is not None or ranks or format:
-                raise GlorotError(
-                    "--dask writes shards: give --max-shard-size, and no base or rank"
-                )
+            if max_shard_size is None or rank is not None or ranks or format:
+                raise GlorotError("--dask writes shards: give --max-shard-size, and no rank")
             from glorot_cli.writing.cluster import write_on_cluster
 
-            moments = write_on_cluster(dask, plan, output, **settings)
+            moments = write_on_cluster(dask, plan, output, base=kept, resume=resume, **settings)
         else:
             moments = write_weights(
                 plan,

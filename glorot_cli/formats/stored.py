@@ -98,20 +98,3 @@ def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array
         if raw.readinto(block.data) != block.size:
             raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
     return block.view(dtype)
-
-
-def read_elements(file: StoredFile, tensor: StoredTensor, first: int, out: Array) -> None:
-    """Read the elements of a contiguous tensor from an index on into a flat array of its dtype.
-
-    Raises:
-        FormatError: if the file ends early.
-    """
-    assert tensor.offset is not None
-    with (tensor.path or file.path).open("rb", buffering=0) as raw:
-        raw.seek(tensor.offset + first * out.itemsize)
-        bytes_of = out.view(np.uint8).data
-        while bytes_of:
-            count = raw.readinto(bytes_of)
-            if not count:
-                raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
-            bytes_of = bytes_of[count:]

@@ -7,7 +7,8 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,10 +17,10 @@ from glorot_cli.drawing import check, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import GlorotError, shown, suggestion
 from glorot_cli.fans import Shape
-from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import StoredFile, StoredTensor, read_elements
+from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.request import Draw
+from glorot_cli.writing.base_files import BaseFiles, open_base, read_elements
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Filling = Literal["init", "mean", "zeros"]
@@ -40,9 +41,11 @@ class Checkpoint:
     of the old ones along the resized axis, or zeros.
     """
 
+    path: Path
     file: StoredFile
+    files: BaseFiles
     only: tuple[str, ...]
-    resize: Mapping[str, Filling] = field(default_factory=dict)
+    resize: Mapping[str, Filling]
 
     @classmethod
     def read(
@@ -54,9 +57,11 @@ class Checkpoint:
         """Read a file's headers.
 
         Raises:
-            FormatError: if it is no weight file.
+            FormatError: if it is no weight file, or is replaced meanwhile.
         """
-        return cls(read_headers(path), tuple(only), dict(resize or {}))
+        absolute = Path(path).absolute()
+        file, files = open_base(Path(path))
+        return cls(absolute, file, files, tuple(only), dict(resize or {}))
 
     def claim(self) -> dict[str, Any]:
         """Return what a file's provenance says of its base."""
@@ -139,7 +144,7 @@ class Checkpoint:
                 "in the spec; its bytes can only be kept as they are"
             )
         if found.shape == tensor.shape:
-            return _Reader(self.file, found)
+            return _Reader(self.file, self.files, found)
         axis = _resized_axis(found.shape, tensor.shape)
         glob = _first(tuple(self.resize), tensor.name)
         if axis is None or glob is None:
@@ -157,7 +162,9 @@ class Checkpoint:
             )
         if filling == "init":
             check(tensor)
-        return _Resized(tensor, found.shape[axis], _Reader(self.file, found), axis, filling)
+        return _Resized(
+            tensor, found.shape[axis], _Reader(self.file, self.files, found), axis, filling
+        )
 
 
 def _first(globs: Sequence[str], name: str) -> str | None:
@@ -173,18 +180,18 @@ def _resized_axis(old: Shape, new: Shape) -> int | None:
 class _Reader:
     """Read a stored tensor's elements as they are."""
 
-    def __init__(self, file: StoredFile, tensor: StoredTensor) -> None:
+    def __init__(self, file: StoredFile, files: BaseFiles, tensor: StoredTensor) -> None:
         if tensor.slabs is not None or tensor.byte_order != "<":
             raise GlorotError(
                 f"{file.path}: {shown(tensor.name)} is stored in chunks, compressed or big-endian; "
                 "only plain bytes can be kept"
             )
-        self.file = file
+        self.file, self.files = file, files
         self.tensor = tensor
 
     def __call__(self, first: int, out: Array) -> None:
         if out.size:
-            read_elements(self.file, self.tensor, first, out)
+            read_elements(self.file, self.files, self.tensor, first, out)
 
 
 class _Resized:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from glorot_cli.errors import GlorotError, explained, shown
 from glorot_cli.formats.leavings import at_a_stop, sweep
-from glorot_cli.formats.shards import NAMES, parse_size, split
+from glorot_cli.formats.replacing import errors_named, resolved
+from glorot_cli.formats.shards import NAMES
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
+from glorot_cli.writing.checkpoint import Checkpoint, Filling
 from glorot_cli.writing.ranks import Ranks, check_divisible
-from glorot_cli.writing.weights import write_weights
+from glorot_cli.writing.sharding import check_shards
+from glorot_cli.writing.weights import plan_shards, write_weights
 
 if TYPE_CHECKING:
     from distributed import Client
 
 RETRIES = 3
+# Seconds to wait for a scheduler to say that it is one.
+PATIENCE = 8
 
 
 def write_on_cluster(
@@ -71,27 +77,60 @@ def write_on_cluster(
                 finally:
                     # The workers have ended, some in the middle of a shard.
                     _sweep(target)
-        try:
-            client = Client(address, timeout="10s")
-        except (OSError, ValueError) as error:
-            problem = f"no scheduler answers at {shown(address)}: {error}"
-            raise GlorotError(f"--dask: {problem}") from None
-        with client:
+        with _connected(address) as client:
             return write_with_client(
                 client, plan, target, max_shard_size=max_shard_size, progress=progress, **options
             )
 
 
+def _connected(address: str) -> Client:
+    """Connect to a scheduler, after something at that address has said that it is one.
+
+    Raises:
+        GlorotError: if nothing does in time, or something else answers.
+    """
+    from distributed import Client
+
+    try:
+        asyncio.run(_ask(address))
+        return Client(address, timeout="5s")
+    except TimeoutError:
+        problem = f"no answer within {PATIENCE} seconds"
+    # What is no scheduler sends bytes that the library takes for anything.
+    except Exception as error:
+        problem = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, MemoryError):
+            problem = "what answers speaks another protocol"
+    raise GlorotError(f"--dask: no scheduler answers at {shown(address)}: {problem}")
+
+
+async def _ask(address: str) -> None:
+    from distributed.comm import connect
+    from distributed.core import send_recv
+    from distributed.security import Security
+
+    security = Security().get_connection_args("client")
+    if address.startswith(("tls://", "wss://")) and not security.get("ssl_context"):
+        raise ValueError("there are no certificates in Dask's configuration")
+    async with asyncio.timeout(PATIENCE):
+        comm = await connect(address, timeout=PATIENCE, **security)
+        try:
+            found = await send_recv(comm, op="identity", reply=True)
+        finally:
+            comm.abort()
+    if not isinstance(found, dict) or found.get("type") != "Scheduler":
+        raise ValueError("what answers is no scheduler")
+
+
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
     """Keep the library from logging what becomes one line here."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 def _local_cluster(make: Callable[..., Any]) -> Any:
@@ -145,22 +184,38 @@ def write_with_client(
     *,
     max_shard_size: str,
     progress: Callable[[int], None] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    base: Checkpoint | None = None,
+    resume: bool = False,
+    force: bool = False,
     **options: Any,
 ) -> list[Moments | None]:
-    """Write the shards of a plan as tasks of a client, one for each shard."""
+    """Write the shards of a plan as tasks of a client, one for each shard.
+
+    What is there already is checked here, as for any other run. The workers then keep the shards of
+    this plan that are whole: a task may be started again.
+    """
     from distributed import as_completed
 
     check_divisible(plan)
-    parts = split(plan.tensors, parse_size(max_shard_size))
-    sizes = [sum(plan.tensors[index].nbytes for index in part) for part in parts]
-    target = str(Path(path).absolute())
-    settings = {**options, "max_shard_size": max_shard_size}
+    target = Path(path).absolute()
+    with errors_named(target):
+        target = resolved(target)
+        sharded = plan_shards(plan, target, max_shard_size, config=config, base=base)
+        check_shards(sharded, range(len(sharded.parts)), force=force, resume=resume)
+    settings = {
+        **options,
+        "max_shard_size": max_shard_size,
+        "config": config and Path(config).absolute(),
+        "force": force,
+    }
+    kept = None if base is None else (base.path, base.only, dict(base.resize))
     numbers = {
         client.submit(
-            _write_shard, plan.spec, target, Ranks(number, len(parts)), settings,
+            _write_shard, plan.spec, target, Ranks(number, len(sharded.parts)), kept, settings,
             pure=False, retries=RETRIES, key=f"shard-{number}-{os.urandom(4).hex()}",
         ): number
-        for number in range(len(parts))
+        for number in range(len(sharded.parts))
     }  # fmt: skip
     found: list[Moments | None] = [None] * len(plan.tensors)
     done = 0
@@ -169,7 +224,7 @@ def write_with_client(
             drawn = _result(future, numbers[future] + 1)
             for index, moments in enumerate(drawn):
                 found[index] = moments or found[index]
-            done += sizes[numbers[future]]
+            done += sharded.nbytes(numbers[future])
             if progress is not None:
                 progress(done)
     except BaseException:
@@ -189,8 +244,10 @@ def _result(future: Any, number: int) -> list[Moments | None]:
             f"--dask: one worker after another ended while it wrote shard {number}; "
             "their logs say why"
         ) from None
-    except (CancelledError, OSError) as error:
-        raise GlorotError(f"--dask: the scheduler was lost: {error}") from None
+    except (CancelledError, OSError):
+        raise GlorotError(
+            "--dask: the scheduler was lost; start it again, and this run with --resume"
+        ) from None
     except ImportError as error:
         raise GlorotError(f"--dask: a worker cannot load what it needs: {error}") from None
     if isinstance(found, str):
@@ -199,7 +256,11 @@ def _result(future: Any, number: int) -> list[Moments | None]:
 
 
 def _write_shard(
-    spec: dict[str, Any], path: str, ranks: Ranks, settings: dict[str, Any]
+    spec: dict[str, Any],
+    path: Path,
+    ranks: Ranks,
+    kept: tuple[Path, tuple[str, ...], dict[str, Filling]] | None,
+    settings: dict[str, Any],
 ) -> list[Moments | None] | str:
     """Write one shard, on a worker; the worker that finds all of them whole writes the index.
 
@@ -207,7 +268,8 @@ def _write_shard(
     """
     try:
         plan = make_plan(load_spec(spec))
-        return write_weights(plan, path, ranks=ranks, resume=True, **settings)
+        base = None if kept is None else Checkpoint.read(*kept)
+        return write_weights(plan, path, ranks=ranks, resume=True, base=base, **settings)
     except Exception as error:
         line = explained(error)
         if line is None:

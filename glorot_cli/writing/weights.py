@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
-from glorot_cli.formats import Format, check_dtypes, choose_format
+from glorot_cli.formats import FORMATS, Format, check_dtypes, choose_format
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
@@ -21,6 +21,7 @@ from glorot_cli.writing.ranks import Ranks
 
 if TYPE_CHECKING:
     from glorot_cli.writing.checkpoint import Checkpoint
+    from glorot_cli.writing.sharding import ShardedPlan
 
 # Format 1 had no `per`: it took a tensor as one matrix where this one takes each kernel.
 PROVENANCE_FORMAT = 2
@@ -72,23 +73,17 @@ def write_weights(
     with errors_named(Path(path)):
         target = resolved(Path(path))
     settings = _settings(chosen, target, max_shard_size)
-    configuration = _configuration(chosen, config)
     kept = {} if base is None else base.drawers(plan)
     for tensor in plan.tensors:
         if tensor.name not in kept:
             check(tensor)
-    if chosen.lay_out is None:
-        # What few runs need is loaded by those.
-        from glorot_cli.writing.sharding import ShardedPlan, write_folder
+    if chosen.lay_out is None and max_shard_size is not None:
+        from glorot_cli.writing.sharding import write_folder
 
+        if base is not None and (resume or ranks is not None):
+            check_base_is_elsewhere(base, target)
         return write_folder(
-            ShardedPlan(
-                plan,
-                target,
-                tuple(map(tuple, split(plan.tensors, settings["largest"]))),
-                provenance(plan, base),
-                configuration,
-            ),
+            plan_shards(plan, target, max_shard_size, config=config, base=base),
             kept,
             ranks=ranks,
             resume=resume,
@@ -97,8 +92,9 @@ def write_weights(
             sync=sync,
             progress=progress,
         )
-    if resume or ranks is not None:
+    if chosen.lay_out is None or resume or ranks is not None:
         raise GlorotError("--resume and ranks are for shards: give --max-shard-size")
+    configuration = _configuration(chosen, config)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
         Path(path), chosen.copies * nbytes, force=force, kind=chosen.kind, sync=sync
@@ -119,6 +115,42 @@ def write_weights(
         if chosen.finish is not None:
             chosen.finish(temporary, configuration)
     return list(found)
+
+
+def check_base_is_elsewhere(base: Checkpoint, target: Path) -> None:
+    """Check that no shard takes the place of one that others are still kept from.
+
+    Raises:
+        GlorotError: if the base is in the folder that is written shard by shard.
+    """
+    if any(Path(os.path.realpath(path)).parent == target for path in base.files.paths):
+        raise GlorotError(
+            f"the base is in {target}/, which is written shard by shard; write elsewhere"
+        )
+
+
+def plan_shards(
+    plan: Plan,
+    target: Path,
+    max_shard_size: str,
+    *,
+    config: str | os.PathLike[str] | None,
+    base: Checkpoint | None,
+) -> ShardedPlan:
+    """Cut a plan into the shards of a folder.
+
+    Each says which base it kept tensors of, by a hash of all that it holds: shards of two bases are
+    not of one checkpoint.
+    """
+    # What few runs need is loaded by those.
+    from glorot_cli.writing.sharding import ShardedPlan
+
+    configuration = _configuration(FORMATS["shards"], config)
+    parts = tuple(map(tuple, split(plan.tensors, parse_size(max_shard_size))))
+    claim = provenance(plan, base)
+    if base is not None:
+        claim["base"] = {**claim["base"], "sha256": base.files.digest()}
+    return ShardedPlan(plan, target, parts, claim, configuration)
 
 
 def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:

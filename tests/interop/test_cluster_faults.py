@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.writing.checkpoint import Checkpoint
 from glorot_cli.writing.cluster import write_on_cluster, write_with_client
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]
@@ -76,6 +80,183 @@ def test_a_disk_that_is_full_at_the_workers(
     assert whole[0] == "model-00001-of-00040.safetensors"
     assert all(name == "x" or name.endswith(".safetensors") for name in whole)
     assert not any(name.startswith(".") for name in whole)
+
+
+@contextmanager
+def answering(what: bytes | None) -> Iterator[str]:
+    """Listen on a port of this machine: send something, or nothing at all, or hang up."""
+    held: list[socket.socket] = []
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(20)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    held.append(connection)
+                    if what is None:
+                        connection.close()
+                    elif what:
+                        connection.sendall(what)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "what", "line"),
+    [
+        ("tcp", b"", "no answer within 8 seconds"),
+        ("tcp", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+         "what answers speaks another protocol"),
+        ("tcp", b"SSH-2.0-OpenSSH_9.6\r\n", "what answers speaks another protocol"),
+        ("tls", b"", "there are no certificates in Dask's configuration"),
+        ("wss", b"", "there are no certificates in Dask's configuration"),
+    ],
+)  # fmt: skip
+def test_an_address_without_a_scheduler(
+    scheme: str,
+    what: bytes,
+    line: str,
+    plan: glorot.Plan,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    started = time.monotonic()
+    with answering(what) as place, pytest.raises(glorot.GlorotError) as caught:
+        write_on_cluster(f"{scheme}://{place}", plan, tmp_path / "x", max_shard_size="4MiB")
+    assert str(caught.value) == f"--dask: no scheduler answers at '{scheme}://{place}': {line}"
+    assert time.monotonic() - started < 15
+    assert capfd.readouterr() == ("", "")
+    assert listing(tmp_path) == []
+
+
+def test_a_port_that_hangs_up(plan: glorot.Plan, tmp_path: Path) -> None:
+    with answering(None) as place, pytest.raises(glorot.GlorotError) as caught:
+        write_on_cluster(place, plan, tmp_path / "x", max_shard_size="4MiB")
+    assert str(caught.value).startswith(f"--dask: no scheduler answers at '{place}': ")
+
+
+def test_a_worker_is_no_scheduler(plan: glorot.Plan, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        address = next(iter(cluster.workers.values())).address
+        with pytest.raises(glorot.GlorotError) as caught:
+            write_on_cluster(address, plan, tmp_path / "x", max_shard_size="4MiB")
+    assert str(caught.value) == (
+        f"--dask: no scheduler answers at '{address}': what answers is no scheduler"
+    )
+
+
+def test_a_scheduler_that_dies(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps({**SPEC, "dims": {"n": 200}}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    module = [sys.executable, "-m"]
+    commands = [
+        [*module, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port],
+        [*module, "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1"],
+    ]
+    with ExitStack() as stack:
+        servers = []
+        for command in commands:
+            servers.append(
+                subprocess.Popen(
+                    [*command, "--no-dashboard"],
+                    cwd=tmp_path,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            stack.callback(servers[-1].wait)
+            stack.callback(os.killpg, servers[-1].pid, signal.SIGKILL)
+            time.sleep(2.0)
+        process = subprocess.Popen(
+            [*module, "glorot_cli", "init", "spec.json", "-o", "out", "--max-shard-size", "4MiB",
+             "--dask", f"127.0.0.1:{port}", "--quiet"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while not list(tmp_path.glob("out/model-00003*")):
+            time.sleep(0.005)
+            assert process.poll() is None, process.communicate()
+        servers[0].kill()
+        said = process.communicate(timeout=30)
+    line = "--dask: the scheduler was lost; start it again, and this run with --resume"
+    assert (process.returncode, *said) == (2, "", f"glorot: {line}\n")
+
+
+# What is there already
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Start workers in another folder than this process."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        Client(cluster) as connected,
+    ):
+        connected.run(os.chdir, "/")
+        yield connected
+
+
+def small(seed: int) -> glorot.Plan:
+    return glorot.make_plan(glorot.load_spec({**SPEC, "dims": {"n": 3}, "seed": seed}))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_finished_checkpoint_is_replaced_only_by_force(client: Any, tmp_path: Path) -> None:
+    output = tmp_path / "x"
+    glorot.write_weights(small(1), output, max_shard_size="4MiB")
+    (output / "tokenizer.json").write_text("{}")
+    first = output / "model-00001-of-00003.safetensors"
+
+    def refused(seed: int, **options: Any) -> str:
+        before = contents(output)
+        with pytest.raises(glorot.GlorotError) as caught:
+            write_with_client(client, small(seed), output, max_shard_size="4MiB", **options)
+        assert contents(output) == before
+        return str(caught.value)
+
+    for seed in (1, 2):
+        assert refused(seed) == f"{first} exists; replace it with --force"
+    assert refused(2, resume=True).startswith(f"{first} is of another run")
+    found = write_with_client(client, small(1), output, max_shard_size="4MiB", resume=True)
+    assert found == [None] * 3
+    write_with_client(client, small(2), output, max_shard_size="4MiB", force=True)
+    glorot.write_weights(small(2), tmp_path / "y", max_shard_size="4MiB")
+    assert contents(output) == {**contents(tmp_path / "y"), "tokenizer.json": b"{}"}
+    first.write_bytes(b"trained elsewhere")
+    assert refused(2, force=True) == (
+        f"{first} was not written by glorot, so it is not replaced; move it away"
+    )
+
+
+def test_paths_are_those_of_this_process(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.json").write_text("{}")
+    glorot.write_weights(small(1), "old.safetensors")
+    base = Checkpoint.read("old.safetensors", ["w.1"])
+    options: dict[str, Any] = {"max_shard_size": "4MiB", "config": "config.json", "base": base}
+    write_with_client(client, small(2), "dask", **options)
+    glorot.write_weights(small(2), "plain", **options)
+    assert contents(Path("dask")) == contents(Path("plain"))
+    assert Path("dask/config.json").read_text() == "{}"
 
 
 def _deadly() -> Any:

@@ -1,0 +1,146 @@
+"""The files of a base checkpoint: held open, so that one that is replaced meanwhile is read on."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.stored import StoredFile, StoredTensor
+
+# More are opened for each read, and compared with what they were.
+_MOST_HELD = 64
+_READ_BYTES = 1 << 22
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Identity(NamedTuple):
+    """Hold what changes if a file is replaced or written to."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Identity:
+        """Take it from what the system says of a file."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+class BaseFiles:
+    """Read the files of one checkpoint as they were when their headers were read."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = sorted(set(paths))
+        self._held: dict[Path, int] = {}
+        self._close = weakref.finalize(self, _close_all, self._held)
+        if len(self.paths) <= _MOST_HELD:
+            for path in self.paths:
+                self._held[path] = os.open(path, os.O_RDONLY)
+        self.identities = {path: Identity.of(self._stat(path)) for path in self.paths}
+
+    def read(self, path: Path, offset: int, out: Array) -> int:
+        """Read bytes of a file into an array; return how many there were.
+
+        Raises:
+            FormatError: if the file was written to, or replaced and not held.
+        """
+        held = self._held.get(path)
+        descriptor = os.open(path, os.O_RDONLY) if held is None else held
+        try:
+            count = os.preadv(descriptor, [out.data], offset)
+            if Identity.of(os.fstat(descriptor)) != self.identities[path]:
+                raise _changed(path)
+            return count
+        finally:
+            if held is None:
+                os.close(descriptor)
+
+    def digest(self) -> str:
+        """Return a hash of all bytes of all files, in the order of their paths."""
+        total = hashlib.sha256()
+        for path in self.paths:
+            total.update(_digest(self, path, self.identities[path]))
+        return total.hexdigest()
+
+    def _stat(self, path: Path) -> os.stat_result:
+        return os.fstat(self._held[path]) if path in self._held else path.stat()
+
+
+def open_base(path: Path) -> tuple[StoredFile, BaseFiles]:
+    """Read a checkpoint's headers, and hold its files.
+
+    Raises:
+        FormatError: if it is no weight file, or is replaced meanwhile.
+    """
+    early = None
+    if path.is_file():
+        early = Identity.of(path.stat())
+    file = read_headers(path)
+    try:
+        files = BaseFiles(tensor.path or file.path for tensor in file.tensors)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror}") from None
+    if [file.path] == files.paths == [path]:
+        if files.identities[path] != early:
+            raise _changed(path)
+    elif read_headers(path).tensors != file.tensors:
+        raise _changed(path)
+    return file, files
+
+
+def read_elements(
+    file: StoredFile, files: BaseFiles, tensor: StoredTensor, first: int, out: Array
+) -> None:
+    """Read the elements of a contiguous tensor from an index on into a flat array of its dtype.
+
+    Raises:
+        FormatError: if the file ends early.
+    """
+    assert tensor.offset is not None
+    path = tensor.path or file.path
+    offset = tensor.offset + first * out.itemsize
+    left = out.view(np.uint8)
+    while left.size:
+        count = files.read(path, offset, left)
+        if not count:
+            raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
+        left, offset = left[count:], offset + count
+
+
+@functools.lru_cache(maxsize=1024)
+def _cached(path: Path, identity: Identity) -> list[bytes]:
+    """Return where the hash of a file is kept, for the tasks of one worker."""
+    return []
+
+
+def _digest(files: BaseFiles, path: Path, identity: Identity) -> bytes:
+    kept = _cached(path, identity)
+    if not kept:
+        found, offset = hashlib.sha256(), 0
+        buffer = np.empty(_READ_BYTES, np.uint8)
+        while count := files.read(path, offset, buffer):
+            found.update(buffer[:count].data)
+            offset += count
+        kept.append(found.digest())
+    return kept[0]
+
+
+def _changed(path: Path) -> FormatError:
+    return FormatError(f"{path} was replaced or written to while it was read; run it again")
+
+
+def _close_all(held: dict[Path, int]) -> None:
+    for descriptor in held.values():
+        os.close(descriptor)
+    held.clear()
