@@ -69,7 +69,7 @@ def test_our_own_files_fit_their_laws(output: str, planned: Planned) -> None:
         "conv2d/bias": "ones",
         "depthwise_conv2d/kernel": "glorot_uniform",
         "depthwise_conv2d/bias": "constant",
-        "dense/kernel": "uniform",
+        "dense/kernel": "random_uniform",
         "dense/bias": "zeros",
     }
     assert found.provenance is not None
@@ -338,6 +338,7 @@ def test_a_file_in_json(run: Run, planned: Planned) -> None:
     assert tensor == {
         "name": "dense/kernel", "shape": [3, 5], "dtype": "float32", "fan_in": 3, "fan_out": 5,
         "limit": 0.8660254037844386, "parameters": 15, "bytes": 60,
+        "best_fit": fitting[0], "p_value": 1.0, "withheld_by": None, "zero_rows": [],
         "claim": "glorot_uniform", "agrees": True, "sha256": None,
         "histogram": tensor["histogram"],
     }  # fmt: skip
@@ -395,7 +396,7 @@ def test_content_that_disagrees_with_what_a_file_claims(run: Run, planned: Plann
         "layer_normalization/beta": ("zeros", False),
     }
     _, out, _ = run("inspect", "x.safetensors")
-    assert "glorot_uniform  he_normal: DISAGREES\n" in out
+    assert "glorot_uniform  1  he_normal: DISAGREES\n" in out
 
 
 def test_every_law_agrees_with_its_own_claim(planned: Planned) -> None:

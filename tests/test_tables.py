@@ -144,7 +144,7 @@ def test_the_table_of_inspect(width: int, run: Run) -> None:
     lines, errors = on_terminal(width, "inspect", "w.safetensors")
     assert lines[0] == "w.safetensors: safetensors, claims seed 42"
     assert_whole(lines, width, tuple(sorted(MLP_PLAN)))
-    assert left_out(errors) == 13 - len(cells(lines[1]))
+    assert left_out(errors) == 14 - len(cells(lines[1]))
     assert "glorot_uniform: agrees" in cells(lines[3])
     # A hash that was asked for is there, whole.
     lines, _ = on_terminal(width, "inspect", "w.safetensors", "--sha256")

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glorot_cli.checks.claims import by_stored_name, claimed_plan, kept_names, read_claim
-from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.checks.known_starts import Candidates, Start, known_starts
+from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
 from glorot_cli.formats.blocks import Block, each_tensor
@@ -23,8 +24,23 @@ from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
 from glorot_cli.goodness_of_fit.agreement import agrees
-from glorot_cli.goodness_of_fit.candidates import SAMPLE, Fit, Sketch, fits
-from glorot_cli.goodness_of_fit.structures import is_certain, structured
+from glorot_cli.goodness_of_fit.candidates import (
+    EMBEDDINGS,
+    SMALLEST_EMBEDDING,
+    fits,
+    named_distributions,
+)
+from glorot_cli.goodness_of_fit.fit import Fit
+from glorot_cli.goodness_of_fit.layers import torch_starts
+from glorot_cli.goodness_of_fit.p_values import Continuous
+from glorot_cli.goodness_of_fit.sketch import MANY, SAMPLE, Sketch
+from glorot_cli.goodness_of_fit.structures import (
+    EXACT,
+    structured,
+    without_zeros,
+    zero_rows,
+    zero_runs,
+)
 from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected
 
@@ -48,6 +64,9 @@ class InspectedTensor:
     initializer that the provenance names, and `agrees` whether the elements could be drawn by it,
     where that can be told. `planned` is the tensor of the provenance's plan; `sample` is there on
     request.
+
+    `start` holds the fits that are named, the best fit and its p-value. `zero_rows` are rows of the
+    first axis that hold zeros only, as padding does; the fits are then those of the rest.
     """
 
     name: str
@@ -57,12 +76,18 @@ class InspectedTensor:
     fans: Fans | None
     moments: Moments | None = None
     histogram: list[int] | None = None
-    fits: list[Fit] | None = None
+    start: Start | None = None
+    zero_rows: tuple[int, ...] = ()
     claim: str | None = None
     agrees: bool | None = None
     sha256: str | None = None
     planned: PlannedTensor | None = field(default=None, compare=False, repr=False)
     sample: Array | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def fits(self) -> list[Fit] | None:
+        """The distributions that are named as the tensor's start, the best defined first."""
+        return None if self.start is None else self.start.fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +108,18 @@ class _Chosen(NamedTuple):
     fans: Fans | None
 
 
+class _Part(NamedTuple):
+    moments: Moments
+    sample: Array
+    zeros: dict[int, int]
+
+
 class _Found(NamedTuple):
     moments: Moments
     histogram: list[int]
     sample: Array | None
-    fits: list[Fit]
-    agrees: bool | None
+    candidates: Candidates
+    zero_rows: tuple[int, ...]
 
 
 def inspect_weights(
@@ -134,6 +165,7 @@ def inspect_weights(
             count = _fans(stored.shape, rule, axes) if given or plan is None else plan.fans
             chosen.append(_Chosen(stored, plan, count))
     found = {} if headers else _read(file, kept_from_base, chosen, workers, samples=samples)
+    starts = dict(zip(found, known_starts([f.candidates for f in found.values()]), strict=True))
     digests = _digests(file, [each.stored for each in chosen], workers) if sha256 else {}
     tensors = []
     for index, (stored, plan, count) in enumerate(chosen):
@@ -148,9 +180,10 @@ def inspect_weights(
                 count,
                 moments=result and result.moments,
                 histogram=result and result.histogram,
-                fits=result and result.fits,
+                start=starts.get(index),
+                zero_rows=result.zero_rows if result is not None else (),
                 claim=None if plan is None else "kept" if kept else plan.initializer,
-                agrees=None if result is None else result.agrees,
+                agrees=None if result is None else result.candidates.agrees,
                 sha256=digests.get(index),
                 planned=None if kept else plan,
                 sample=result and result.sample,
@@ -193,36 +226,47 @@ def _read(
     ]
     largest = max(FEWEST_KEPT, MOST_KEPT // max(1, len(readable))) if samples else 0
     steps = [-(-math.prod(each.stored.shape) // SAMPLE) for _, each in readable]
+    shapes = {stored.name: stored.shape for stored in file.tensors}
 
-    def take(block: Block) -> tuple[Moments, Array]:
-        step = steps[block.tensor]
+    def take(block: Block) -> _Part:
+        step, length = steps[block.tensor], _row(readable[block.tensor][1].stored)
         parts = range(0, block.values.size, _CHUNK)
         moments = (_moments(block.values[i : i + _CHUNK]) for i in parts)
         sample = _floats(block.values[-block.first % step :: step].copy())
-        return functools.reduce(Moments.merged, moments), sample
+        zeros = zero_runs(block.values, block.first, length) if length > 1 else {}
+        return _Part(functools.reduce(Moments.merged, moments), sample, zeros)
 
     with Elements(file) as elements:
 
-        def finish(number: int, parts: list[tuple[Moments, Array]]) -> _Found:
+        def finish(number: int, parts: list[_Part]) -> _Found:
             stored, plan, fans = readable[number][1]
-            moments = functools.reduce(Moments.merged, (moments for moments, _ in parts))
-            ordered = np.sort(np.concatenate([sample for _, sample in parts]))
+            moments = functools.reduce(Moments.merged, (part.moments for part in parts))
+            ordered = np.sort(np.concatenate([part.sample for part in parts]))
             if moments.others:
                 ordered = ordered[np.isfinite(ordered)]
             sketch = Sketch(moments, ordered)
-            names = fits(sketch, fans, stored.dtype)
+            length = _row(stored)
+            padding = zero_rows((part.zeros for part in parts), length)
+            rest = without_zeros(sketch, len(padding) * length) if padding else None
+            named = _named(stored, fans, shapes)
+            names = fits(rest or sketch, named, stored.dtype)
             if moments.count <= _MANY or not any(
                 fit.distribution.endswith("uniform") for fit in names
             ):
-                shaped = list(structured(elements, stored, sketch))
-                # Continuous distributions make no such structure, but by chance in the fewest bits.
-                names = shaped + (
-                    [] if any(is_certain(fit, stored.dtype) for fit in shaped) else names
-                )
+                # No distribution of single elements makes such a structure by chance.
+                names = list(structured(elements, stored, sketch)) or names
             drawn = plan is not None and plan.name not in kept
             agreed = agrees(plan, stored, sketch, names) if plan is not None and drawn else None
+            tested = (
+                stored.dtype in PRECISIONS
+                and not moments.others
+                and (bool(named) or moments.count >= MANY)
+                and all(fit.distribution not in EXACT for fit in names)
+            )
+            candidates = Candidates(stored.name, moments.count, names, tested, agreed)
             sample = ordered[:: -(-ordered.size // largest) or 1] if largest else None
-            return _Found(sketch.moments, sketch.histogram, sample, names, agreed)
+            zeros = padding if rest is not None else ()
+            return _Found(moments, sketch.histogram, sample, candidates, zeros)
 
         results = each_tensor(
             file, [each.stored for _, each in readable], take, finish, workers=workers
@@ -232,6 +276,23 @@ def _read(
         for (index, _), result in zip(readable, results, strict=True)
         if result is not None
     }
+
+
+def _row(tensor: StoredTensor) -> int:
+    """Return how many elements a row has, of a tensor of floats whose rows may be padding."""
+    rows = len(tensor.shape) > 1 and tensor.shape[0] > 1 and tensor.dtype in PRECISIONS
+    return math.prod(tensor.shape[1:]) if rows else 0
+
+
+def _named(
+    tensor: StoredTensor, fans: Fans | None, shapes: Mapping[str, Shape]
+) -> list[tuple[str, Continuous]]:
+    """Return the distributions that names and shapes leave no parameter of."""
+    found: list[tuple[str, Continuous]] = list(torch_starts(tensor.name, shapes))
+    if fans is not None:
+        found += named_distributions(fans)
+    table = len(tensor.shape) == 2 and math.prod(tensor.shape) >= SMALLEST_EMBEDDING
+    return found + (list(EMBEDDINGS) if table else [])
 
 
 def _floats(block: Array) -> Array:

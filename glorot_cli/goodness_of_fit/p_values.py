@@ -179,6 +179,30 @@ def extremes_chance(
     return min(1.0, 4.0 * min(*inward, *outward))
 
 
+def spread_chance(distribution: Continuous, size: int, spread: float) -> float:
+    """Bound the chance that `size` elements lie as close together as in a range of `spread`."""
+    match distribution:
+        case Uniform(low=low, high=high):
+            share = spread / (high - low)
+        case Normal(stddev=stddev):
+            share = math.erf(spread / stddev / math.sqrt(8.0))
+        case TruncatedNormal(stddev=stddev, low=low, high=high):
+            # The window of this width that holds most is as near the mode as the limits allow.
+            width = min(spread / stddev, high - low)
+            first = min(max(low, -width / 2.0), high - width)
+            share = _mass(first, first + width) / _mass(low, high)
+    return min(1.0, size * min(1.0, share) ** (size - 1))
+
+
+def estimated_normal_chance(size: int, distance: float) -> float:
+    """Return the chance of a Kolmogorov-Smirnov distance from the normal of the sample's moments.
+
+    Its tail is that of the Gaussian process that Lilliefors's test tends to; a factor of five keeps
+    it above what 20,000 samples of 1,000 elements show.
+    """
+    return min(1.0, 5.0 * math.exp(-5.5 * size * max(0.0, distance) ** 2))
+
+
 def _power(chance: float, other: float, size: int) -> float:
     """Return chance ** size, where other is 1 - chance."""
     return math.exp(size * math.log1p(-other)) if other < 0.5 else chance**size

@@ -1,9 +1,11 @@
-"""Structures that show in where elements stand: orthogonal, identity, dirac, sparse."""
+"""Structures that show in where elements stand: orthogonal, identity, dirac, sparse, zero rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.fans import Shape
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredTensor
-from glorot_cli.goodness_of_fit.candidates import LEAST, Fit, Sketch, quality
+from glorot_cli.goodness_of_fit.fit import Fit
+from glorot_cli.goodness_of_fit.sketch import LEAST, Sketch, quality
 from glorot_cli.moments import Moments, significant
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -22,6 +25,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 VECTORS = 16
 # What is not contiguous in the file, or has to be seen whole, is looked at up to this size.
 LARGEST_WHOLE = 64 << 20
+_ACCIDENT = 1e-3
+# What elements are, and not only could be.
+EXACT = (
+    "identity", "dirac", "orthogonal", "delta_orthogonal", "unit_forget_bias", "zeros", "ones",
+    "constant",
+)  # fmt: skip
 
 
 def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterator[Fit]:
@@ -31,9 +40,11 @@ def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iter
         FormatError: if the file ends early.
     """
     m, shape = sketch.moments, tensor.shape
-    if tensor.dtype not in PRECISIONS or len(shape) < 2 or m.minimum == m.maximum:
+    if tensor.dtype not in PRECISIONS or m.minimum == m.maximum or m.nan or m.inf:
         return
-    if m.nan or m.inf:
+    if len(shape) == 1:
+        yield from _forget_bias(elements, tensor, m)
+    if len(shape) < 2:
         return
     if tensor.slabs is not None and tensor.nbytes > LARGEST_WHOLE:
         return
@@ -48,9 +59,13 @@ def structured(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iter
         yield from _orthogonal(elements, tensor, m.scale)
 
 
-def is_certain(fit: Fit, dtype: str) -> bool:
-    """Tell whether a structure cannot be a continuous distribution's accident."""
-    return fit.distribution != "orthogonal" or PRECISIONS[dtype].itemsize >= 4
+def _forget_bias(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:
+    """Look for the bias of Keras's LSTM: zeros, but ones in the second of four quarters."""
+    units, rest = divmod(m.count, 4)
+    if rest or not units or (m.minimum, m.maximum, m.offset) != (0.0, 1.0, 0.25):
+        return
+    if _places(elements, tensor) == list(range(units, 2 * units)):
+        yield Fit("unit_forget_bias", 1.0, {})
 
 
 def _box(elements: Elements, tensor: StoredTensor, *parts: tuple[int, int]) -> Array:
@@ -91,7 +106,12 @@ def _gain(vectors: Array, dtype: str) -> float | None:
     # Rounding errors average out along a vector.
     step = 2.0 ** -PRECISIONS[dtype].fraction
     allowed = 6.0 * step / math.sqrt(vectors.shape[1]) + step * step + 1e-5
-    return math.sqrt(square) if off <= min(allowed, 0.5) else None
+    if off > min(allowed, 0.5):
+        return None
+    # Of so few bits or vectors chance makes orthogonal ones: products spread by 1 / sqrt(length).
+    count = len(vectors) * (len(vectors) + 1) // 2 - 1
+    chance = min(1.0, allowed * math.sqrt(vectors.shape[1])) ** count
+    return math.sqrt(square) if chance < _ACCIDENT else None
 
 
 def _delta(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:
@@ -112,7 +132,9 @@ def _sparse(elements: Elements, tensor: StoredTensor, sketch: Sketch) -> Iterato
     values = _box(elements, tensor)
     zeros = np.count_nonzero(values == 0.0, axis=0)
     drawn = values[values != 0.0]
-    alike = not drawn.size or drawn.min() == drawn.max()
+    # Where the zeros are whole rows, they are rows of padding.
+    rows = np.count_nonzero(~values.any(axis=1))
+    alike = rows == zeros.max() or not drawn.size or drawn.min() == drawn.max()
     if alike or zeros.min() == 0 or zeros.max() != zeros.min():
         return
     moments = Moments.of(drawn, 0.0)
@@ -176,3 +198,47 @@ def _places(elements: Elements, tensor: StoredTensor) -> list[int]:
         values = elements.run(tensor, first, min(step, total - first))
         found += (np.flatnonzero(values) + first).tolist()
     return found
+
+
+def zero_runs(block: Array, first: int, length: int) -> dict[int, int]:
+    """Return how many elements a block holds of each row that is all zeros within it.
+
+    The block begins at element `first` of a tensor whose rows are `length` long.
+    """
+    found = {}
+    head = -first % length
+    if head and not block[:head].any():
+        found[first // length] = min(head, block.size)
+    rows = (block.size - head) // length if head < block.size else 0
+    start = (first + head) // length
+    whole = block[head : head + rows * length].reshape(rows, length)
+    for row in np.flatnonzero(whole[:, 0] == 0).tolist() if rows else ():
+        if not whole[row].any():
+            found[start + row] = length
+    tail = block[head + rows * length :]
+    if tail.size and head < block.size and not tail.any():
+        found[start + rows] = tail.size
+    return found
+
+
+def zero_rows(runs: Iterable[dict[int, int]], length: int) -> tuple[int, ...]:
+    """Return the rows that are all zeros, given those of each block."""
+    counts: Counter[int] = Counter()
+    for run in runs:
+        counts.update(run)
+    return tuple(sorted(row for row, count in counts.items() if count == length))
+
+
+def without_zeros(sketch: Sketch, zeros: int) -> Sketch | None:
+    """Return the sketch of what is left without so many zeros, if anything is.
+
+    Where 0 is an extreme, those of the rest are not known, and the sample has to do alone.
+    """
+    m = sketch.moments
+    rest = sketch.ordered[sketch.ordered != 0.0]
+    if not rest.size or zeros >= m.count:
+        return None
+    if not m.minimum < 0.0 < m.maximum:
+        return Sketch(Moments.of(rest, 0.0), rest)
+    moments = replace(m, count=m.count - zeros)
+    return Sketch(moments, rest)

@@ -27,7 +27,9 @@ from glorot_cli.drawing import check, draw, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.fans import FanRule, Shape
 from glorot_cli.goodness_of_fit import p_values
-from glorot_cli.goodness_of_fit.candidates import SAMPLE, Fit, named_distributions
+from glorot_cli.goodness_of_fit.candidates import EMBEDDINGS, named_distributions
+from glorot_cli.goodness_of_fit.fit import Fit
+from glorot_cli.goodness_of_fit.sketch import SAMPLE
 from glorot_cli.plan import Plan
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -145,6 +147,7 @@ def _of_stored(tensor: InspectedTensor) -> Iterator[Portrait]:
 
 def _fitted(fits: Sequence[Fit], tensor: InspectedTensor) -> p_values.Continuous | None:
     named = dict(named_distributions(tensor.fans)) if tensor.fans is not None else {}
+    named |= dict(EMBEDDINGS)
     law, _, parameters = fits[0]
     match law:
         case "uniform":
@@ -152,7 +155,9 @@ def _fitted(fits: Sequence[Fit], tensor: InspectedTensor) -> p_values.Continuous
         case "normal":
             return Normal(parameters["mean"], parameters["stddev"])
         case "truncated_normal":
-            return TruncatedNormal(parameters["mean"], parameters["stddev"])
+            centre, stddev = parameters["mean"], parameters["stddev"]
+            low, high = ((parameters[end] - centre) / stddev for end in ("low", "high"))
+            return TruncatedNormal(centre, stddev, low, high)
         case "sparse":
             return Normal(0.0, parameters["std"])
         case "orthogonal":

@@ -139,14 +139,18 @@ def _inspected_document(tensor: InspectedTensor) -> Document:
         "statistics": _inspected_statistics(tensor.moments),
         "histogram": tensor.histogram,
         "fits": None if tensor.fits is None else [_fit(*fit) for fit in tensor.fits],
+        "best_fit": _fit(*tensor.start.best) if tensor.start and tensor.start.best else None,
+        "p_value": tensor.start.p_value if tensor.start else None,
+        "withheld_by": tensor.start.withheld_by if tensor.start else None,
+        "zero_rows": list(tensor.zero_rows),
         "claim": tensor.claim,
         "agrees": tensor.agrees,
         "sha256": tensor.sha256,
     }
 
 
-def _fit(law: str, quality: float, parameters: dict[str, float]) -> Document:
-    return {"name": law, "quality": quality, "parameters": parameters}
+def _fit(name: str, quality: float, parameters: dict[str, float]) -> Document:
+    return {"name": name, "quality": quality, "parameters": parameters}
 
 
 def print_json(document: Document) -> None:

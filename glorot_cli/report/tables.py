@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glorot_cli.distributions import Constant
 from glorot_cli.errors import natural_size, printable
 from glorot_cli.fans import glorot_limit
+from glorot_cli.goodness_of_fit.free import FREE
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.report.documents import by_name
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # So many tensors with NaN or infinity are listed under the table.
 _MOST_NAMED = 20
-_LOOSE = ("uniform", "normal", "truncated_normal")
 
 
 class Row(NamedTuple):
@@ -61,7 +61,7 @@ _EXPECTED_COLUMNS: list[Column] = [
 _OPTIONAL: Groups = [
     ["initializer"],
     ["claim"],
-    ["fits"],
+    ["fits", "p"],
     ["limit/stddev"],
     ["min", "max"],
     ["std"],
@@ -151,7 +151,7 @@ def print_inspection(found: Inspection) -> None:
     heads = [
         ("name", False), ("shape", False), ("dtype", False), ("fan_in", True), ("fan_out", True),
         ("limit", True), ("min", True), ("max", True), ("mean", True), ("std", True),
-        ("histogram", False), ("fits", False), ("claim", False), ("sha256", False),
+        ("histogram", False), ("fits", False), ("p", True), ("claim", False), ("sha256", False),
     ]  # fmt: skip
     rows = []
     for t in found.tensors:
@@ -160,7 +160,9 @@ def print_inspection(found: Inspection) -> None:
         row = [t.name, shape_text(t.shape), t.dtype]
         row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
         row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
-        rows.append([*row, sparkline(t.histogram), _fits(t), _agreement(t), t.sha256 or ""])
+        rows.append(
+            [*row, sparkline(t.histogram), _fits(t), _p_value(t), _agreement(t), t.sha256 or ""]
+        )
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
     shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
     parameters = sum(math.prod(t.shape) for t in found.tensors)
@@ -185,11 +187,23 @@ def _fits(tensor: InspectedTensor) -> str:
     if tensor.moments is not None and tensor.moments.others:
         return tensor.moments.others
     names = [fit.distribution for fit in tensor.fits]
-    # A law that leaves its scale free says less.
-    named = [name for name in names if name not in _LOOSE] or names
+    # A distribution that leaves its scale free says less.
+    named = [name for name in names if name not in FREE] or names
     more = f" +{len(named) - 3}" if len(named) > 3 else ""
-    unknown = "not a known start" if "float" in tensor.dtype else ""
-    return (", ".join(named[:3]) + more) or unknown
+    if not named:
+        other = tensor.start and tensor.start.withheld_by
+        nor = f", nor is {other}" if other else ""
+        return f"not a known start{nor}" if "float" in tensor.dtype else ""
+    padding = tensor.zero_rows
+    rows = f"; row {padding[0]} zeros" if padding else ""
+    rows = f"; {len(padding)} rows zeros" if len(padding) > 1 else rows
+    return ", ".join(named[:3]) + more + rows
+
+
+def _p_value(tensor: InspectedTensor) -> str:
+    """Write the p-value of the best fit, whether it is named or not."""
+    found = None if tensor.start is None else tensor.start.p_value
+    return "" if found is None else f"{found:.2g}"
 
 
 def _agreement(tensor: InspectedTensor) -> str:
