@@ -19,10 +19,16 @@ def canonical(data: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any
 
 
 def _layer(item: Mapping[str, Any]) -> dict[str, Any]:
-    item = dict(item)
-    if "entries" in item:
-        item["entries"] = [_layer(inner) for inner in item["entries"]]
-    return _nested(item)
+    return _nested({key: _within(value) for key, value in item.items()})
+
+
+def _within(value: Any) -> Any:
+    """Do the same for the layers that a layer or a group holds, under whatever key."""
+    if isinstance(value, list | tuple):
+        return [_layer(item) if isinstance(item, Mapping) else _within(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _within(item) for key, item in value.items()}
+    return value
 
 
 def _tensors(items: Any) -> Any:
