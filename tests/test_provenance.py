@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,3 +152,96 @@ def test_a_layer_within_a_container_keeps_its_order_of_indices(
             {"repeat": {"j": 2}, "entries": [{**linear, "name": "{j}_{a}", "repeat": {"a": 2}}]}
         ]}
     ]  # fmt: skip
+
+
+# What a format, or Keras in it, uses itself; and what looks like it.
+OWN_NAMES = [
+    "layers", "vars", "model_weights", "optimizer_weights", "top_level_model_weights",
+    "layer_names", "weight_names", "glorot", "manifest.json", "model.safetensors",
+    "model.safetensors.index.json", "model-00001-of-00002.safetensors", "config.json",
+    "metadata.json", "__metadata__", "seed_generator", "weight_map", "_layer", "tensors", "0",
+]  # fmt: skip
+OUTPUTS = ["w.safetensors", "w.weights.h5", "w.h5", "w/", "s/", "w.weights.json"]
+
+
+def own_named(name: str, kind: str) -> Entry:
+    if kind == "layer":
+        dense = {"type": "Dense", "units": 2}
+        return {"input_shape": [2], "layers": [{**dense, "name": name}, {**dense, "name": "other"}]}
+    if kind == "nested":
+        inner = {"type": "Dense", "units": 2, "name": "vars"}
+        return {
+            "input_shape": [2],
+            "layers": [{"type": "Sequential", "name": name, "layers": [inner]}],
+        }
+    names = {"tensor": [name, "other"], "folder": [f"{name}/w", "other"]}[kind]
+    return {"tensors": {each: {"shape": [3], "initializer": "ones"} for each in names}}
+
+
+@pytest.mark.parametrize("kind", ["layer", "nested", "tensor", "folder"])
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_names_that_a_format_uses_itself_are_kept_or_refused(
+    name: str, kind: str, planned: Planned, tmp_path: Path
+) -> None:
+    if (name, kind) == ("__metadata__", "tensor"):
+        with pytest.raises(glorot.SpecError, match="a printable tensor name, found '__metadata__'"):
+            planned(**own_named(name, kind))
+        return
+    plan = planned(**own_named(name, kind))
+    refused = set()
+    for output in OUTPUTS:
+        path = tmp_path / output
+        try:
+            size = "20B" if output in ("s/", "w.weights.json") else None
+            glorot.write_weights(plan, f"{tmp_path}/{output}", max_shard_size=size)
+        except glorot.FormatError:
+            assert not path.exists()
+            refused.add(output)
+            continue
+        found = glorot.verify_weights(path)
+        assert [(t.name, t.status) for t in found.tensors] == [
+            (t.name, "equal") for t in plan.tensors
+        ]
+        inspected = glorot.inspect_weights(path, headers=True)
+        assert {t.name for t in inspected.tensors} == {t.name for t in plan.tensors}
+        assert inspected.format == {
+            "w.weights.h5": "keras", "w.weights.json": "keras", "w.h5": "h5", "w/": "npy-folder",
+            "w.safetensors": "safetensors", "s/": "safetensors",
+        }[output] or (name, kind, output) == ("layers", "nested", "w.h5")  # fmt: skip
+        assert glorot.diff_weights(path, tmp_path / "w.safetensors")
+    is_raw = kind in ("tensor", "folder")
+    expected = {"w.weights.h5", "w.weights.json"} if is_raw else set()
+    if name == "manifest.json" and kind != "tensor":
+        expected.add("w/")
+    assert refused == expected
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"w": np.ones((3, 2), np.float32)},
+         "'w' is float32 of shape [2, 3] by the provenance, float32 of shape [3, 2] in the file"),
+        ({"w": np.ones((2, 3), np.float16)},
+         "'w' is float32 of shape [2, 3] by the provenance, float16 of shape [2, 3] in the file"),
+        ({"v": np.ones((2, 3), np.float32)},
+         "'w' is float32 of shape [2, 3] by the provenance, no such tensor in the file"),
+        ({"w": np.ones((2, 3), np.float32), "v": np.ones(1, np.float32)},
+         "'v' is no such tensor by the provenance, float32 of shape [1] in the file"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", [("init", "-o", "new.h5"), ("plan",), ("spec",)])
+def test_a_provenance_that_contradicts_its_file_is_not_followed(
+    arrays: dict[str, Any], message: str, command: tuple[str, ...], run: Run, planned: Planned,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    plan = planned(tensors={"w": {"shape": [2, 3], "axes": "IO", "initializer": "he_normal"}})
+    claim = compact({"format": 1, "spec": plan.spec, "stream": {"name": "aes-ctr", "version": 1}})
+    safetensors.numpy.save_file(arrays, "w.safetensors", {"glorot": claim})
+    name, *options = command
+    assert run(name, "w.safetensors", *options) == (
+        2, "",
+        "glorot: w.safetensors: its provenance: it contradicts the file, so neither is followed: "
+        f"{message}\n",
+    )  # fmt: skip
+    assert not Path("new.h5").exists()

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from glorot_cli.checks.pairing import pair
 from glorot_cli.derive.conventions import INITIALIZERS, axes_of, family_of, kind_of, rules_for
 from glorot_cli.derive.folding import VARIABLE, Folded, Named, Repeat, fold
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.texts import parse_json
-from glorot_cli.plan import make_plan
+from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
 
 Entry = dict[str, Any]
@@ -81,12 +82,31 @@ def carried_spec(file: StoredFile) -> Entry | None:
     if not isinstance(spec, Mapping):
         return None
     try:
-        make_plan(load_spec(spec))
+        check_against(file, make_plan(load_spec(spec)))
     except GlorotError as error:
         raise FormatError(f"{file.path}: its provenance: {error}") from None
     except RecursionError:
         raise FormatError(f"{file.path}: its provenance is nested too deeply") from None
     return dict(spec)
+
+
+def check_against(file: StoredFile, plan: Plan) -> None:
+    """Check that a file holds the tensors that its provenance speaks of.
+
+    Raises:
+        GlorotError: at the first that it does not.
+    """
+    found = pair(file, plan, {})
+    for tensor in (*found.found.values(), *found.extra):
+        said = f"{tensor.dtype} of shape {shown(list(tensor.shape or ()))}"
+        held = f"{tensor.found_dtype} of shape {shown(list(tensor.found_shape or ()))}"
+        if tensor.status != "equal":
+            said = "no such tensor" if tensor.status == "extra" else said
+            held = "no such tensor" if tensor.status == "missing" else held
+            raise GlorotError(
+                f"it contradicts the file, so neither is followed: {shown(tensor.name)} is {said} "
+                f"by the provenance, {held} in the file"
+            )
 
 
 def _problem(tensor: StoredTensor) -> str | None:

@@ -36,6 +36,11 @@ def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Exten
     """Write a header for each tensor at `name.npy`, and the manifest."""
     extents, manifest = [], {}
     for index, tensor in enumerate(plan.tensors):
+        if tensor.name.startswith(f"{MANIFEST}/"):
+            raise FormatError(
+                f"a folder of .npy keeps what it holds in {MANIFEST}, where {shown(tensor.name)} "
+                "would need a folder; rename the tensor"
+            )
         relative = f"{tensor.name}.npy"
         file = path / relative
         try:

@@ -69,8 +69,8 @@ def shard_name(index: int, count: int) -> str:
 
 
 def names_in(folder: Path) -> set[str]:
-    """Return the names in a folder that are shards'."""
-    return {file.name for file in folder.iterdir() if _SHARD.fullmatch(file.name)}
+    """Return the names of files in a folder that are shards'."""
+    return {f.name for f in folder.iterdir() if _SHARD.fullmatch(f.name) and f.is_file()}
 
 
 def claim_of(file: Path) -> str | None:

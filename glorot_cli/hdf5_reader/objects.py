@@ -148,7 +148,10 @@ class Walk:
             RefusedError: if it holds what would lead to other files, or more than is allowed.
         """
         tensors = [self._described(path, item) for path, item in self._datasets()]
-        layout = "keras" if self._root.links.exists(b"layers") else "h5"
+        # A layer may be named `layers`; Keras's layout has its variables in groups named `vars`.
+        has_layers = self._root.links.exists(b"layers")
+        in_places = not tensors or any("/vars/" in f"/{name}" for _, name, *_ in tensors)
+        layout = "keras" if has_layers and in_places else "h5"
         return {"layout": layout, "provenance": self._provenance(), "tensors": tensors}
 
     def _datasets(self) -> Iterator[tuple[bytes, Any]]:
