@@ -51,7 +51,7 @@ class Moments:
         if extremes is None:
             extremes = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
         low, high = extremes
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if not (-math.inf < low and high < math.inf):
             return cls._of_finite(block, centre)
         scale = _scale_of(max(-low, high, abs(centre)))
         about = centre / scale

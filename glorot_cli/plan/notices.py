@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform, leaves
 from glorot_cli.errors import shown
+from glorot_cli.fans import Shape
 from glorot_cli.plan.holding import losses
 from glorot_cli.plan.tensors import RAW, PlannedTensor
 
@@ -15,8 +16,13 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
     """Give each thing to say once for each kind of layer, with how many tensors it is true of."""
     messages: dict[tuple[str, str], str] = {}
     counts: Counter[tuple[str, str]] = Counter()
+    # Repetitions share what decided them, and so what there is to say of them.
+    said: dict[tuple[int, int, Shape, str], tuple[tuple[str, str], ...]] = {}
     for tensor in tensors:
-        for topic, message in _of(tensor):
+        same = id(tensor.distribution), id(tensor.arguments), tensor.shape, tensor.dtype
+        if same not in said:
+            said[same] = tuple(_of(tensor))
+        for topic, message in said[same]:
             key = (topic, tensor.family if tensor.kind == RAW else tensor.kind)
             if key not in messages:
                 messages[key] = shown(tensor.name).strip("'") + "{more}: " + message
