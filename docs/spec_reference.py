@@ -32,15 +32,15 @@ GUIDE = Path(__file__).with_name("spec.md")
 
 # Types by name, each with what stands in a spec. Enumerations show their values by themselves.
 TYPES: dict[str, tuple[Any, str]] = {
-    "size": (arguments.Size, "an integer of at least 1, or an expression of integers, dims and "
-             "indices, such as `3*d`"),
+    "size": (arguments.Size, "an integer of at least 1, or an expression of numbers, params, "
+             "dims and indices, such as `3*d`"),
     "sizes": (arguments.Sizes, "a size, for all axes or the only one, or a list of one for each"),
     "shape": (arguments.ShapeOf, "a list of sizes"),
     "open shape": (arguments.Dims, "a list of sizes, `null` where one is not known"),
     "margins": (arguments.Margins, "an integer of at least 0, for all sides; or a list of one for "
                 "each axis, or of pairs, before and after"),
     "axes": (arguments.Axes, "an integer, or a list of them; what is below 0 counts from the end"),
-    "whole number": (arguments.Whole, "an integer of any sign, or an expression"),
+    "row": (arguments.Row, "an integer of any sign, `null`, or an expression of these"),
     "number": (arguments.Number, "a number, or an expression such as `0.02 / sqrt(2*layers)`"),
     "exact number": (arguments.ExactNumber, "a number, or such an expression; an integer stays the "
                      "integer that it is"),
@@ -64,13 +64,18 @@ ENUMERATIONS: dict[str, Any] = {
 }
 # Keys whose items the models leave to be read one by one.
 ITEMS = {
+    "params": "mapping of name to any value",
     "dims": "mapping of name to size",
     "initializers": "list of mappings of one glob to initialiser",
     "layers": "list of layer, or of groups; or mapping of name to layer or shape",
     "tensors": "mapping of name to tensor or shape, or list of such mappings, of tensors with a "
     "name, and of groups",
     "repeat": "mapping of index to size, or to a list of start, stop and step",
+    "each": "mapping of index to a list, or to an expression",
+    "when": "boolean, or an expression",
 }
+# What else stands on an entry, and without it.
+STAMPS = {"repeat": "once", "each": "once", "when": "`true`"}
 
 
 def spec_reference() -> str:
@@ -85,10 +90,10 @@ def spec_reference() -> str:
         "## The top\n",
         keys(SpecTable, {}),
         "## Tensors\n",
-        keys(TensorEntry, {"repeat": "## Tensors"}),
+        keys(TensorEntry, dict.fromkeys(STAMPS, "## Tensors")),
         "## Layers\n",
         "The keys of every Keras layer; its type's own arguments stand beside them.\n",
-        keys(layer.LayerEntry, {"repeat": "## Layers"}, "## Layers"),
+        keys(layer.LayerEntry, dict.fromkeys(STAMPS, "## Layers"), "## Layers"),
         "A layer that is said by its shape takes the keys of a tensor, and these:\n",
         shaped_keys(),
         "The keys of an entry that calls an earlier layer again:\n",
@@ -125,7 +130,7 @@ def keys(model: type[Table], more: Mapping[str, str], *headings: str) -> str:
         default = "required" if field.is_required() else shown(field.default)
         rows.append([f"`{name}`", ITEMS.get(name) or kind(hint), default, said])
     for name, section in more.items():
-        rows.append([f"`{name}`", ITEMS[name], "once", _from_guide(name, [section])])
+        rows.append([f"`{name}`", ITEMS[name], STAMPS[name], _from_guide(name, [section])])
     return table(["key", "type", "default", "meaning"], rows)
 
 

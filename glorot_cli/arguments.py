@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from glorot_cli.errors import KeyPath, SpecError, shown
-from glorot_cli.expressions import Names, evaluate_exact, evaluate_integer, evaluate_real, exact
+from glorot_cli.expressions import (
+    Names,
+    evaluate,
+    evaluate_exact,
+    evaluate_integer,
+    evaluate_real,
+    exact,
+)
 
 if TYPE_CHECKING:
     pass
@@ -77,7 +84,11 @@ def _axes(value: object, info: ValidationInfo) -> int | tuple[int, ...]:
     return _integer(value, _names(info), *wide, "an integer or a list of integers")
 
 
-def _whole(value: object, info: ValidationInfo) -> int:
+def _row(value: object, info: ValidationInfo) -> int | None:
+    if isinstance(value, str):
+        value = evaluate(value, _names(info))
+    if value is None:
+        return None
     return _integer(value, _names(info), -LARGEST_SIZE, LARGEST_SIZE, "an integer")
 
 
@@ -200,7 +211,11 @@ Sizes = Annotated[
     WithJsonSchema({"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER}]}),
 ]
 _ANY_INTEGER = {"type": ["integer", "string"]}
-Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema(_ANY_INTEGER)]
+Row = Annotated[
+    int | None,
+    BeforeValidator(_row),
+    WithJsonSchema({"type": ["integer", "string", "null"]}),
+]
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, _EXPRESSION]}
 Axes = Annotated[
     int | tuple[int, ...],

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from glorot_cli.errors import KeyPath, SpecError
 from glorot_cli.expressions import Names
-from glorot_cli.repeats import LARGEST_NAMES, MOST_ENTRIES, repetitions_of
+from glorot_cli.repeats import LARGEST_NAMES, MOST_ENTRIES, ranges_of
 
 
 def check_products(items: object, names: Names, path: KeyPath) -> None:
@@ -31,11 +31,10 @@ def _count(items: object, names: Names, path: KeyPath, times: int) -> None:
             continue
         here = (*path, key)
         often = times
-        repeat = item.get("repeat")
-        if isinstance(repeat, Mapping):
-            for index, bounds in repeat.items():
+        with suppress(SpecError):
+            for range_ in ranges_of(item, here):
                 with suppress(SpecError):
-                    often *= repetitions_of(bounds, names, (*here, "repeat", index))
+                    often *= len(range_.values(names))
         if often > MOST_ENTRIES and "entries" not in item:
             raise SpecError(
                 f"expected at most {MOST_ENTRIES} entries once repeated, found {often}",

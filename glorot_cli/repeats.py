@@ -1,30 +1,32 @@
-"""Dims, repeated entries and groups: what a short text stamps out, entry by entry."""
+"""Repeated entries, groups and conditions: what a short text stamps out, entry by entry."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from glorot_cli.arguments import checked_size
-from glorot_cli.errors import GlorotError, KeyPath, SpecError, shown, suggestion
-from glorot_cli.expressions import Names, UnknownNameError, evaluate_integer
+from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.expressions import Names, Value, evaluate, evaluate_condition, evaluate_integer
+from glorot_cli.params import check_identifier
 
 MOST_ENTRIES = 1_000_000
 # Of the names of a plan's tensors together.
 LARGEST_NAMES = 64 << 20
-MOST_DIMS = 1000
 # Nobody needs more, and each is a level of recursion.
 MOST_INDICES = 32
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The keys that say how often an entry stands, and not what it is; the first two hold indices.
+RANGES = ("each", "repeat")
+STAMPS = (*RANGES, "when")
 
 
 class Stamped(NamedTuple):
     """Hold an entry as it was stamped out.
 
-    `name` has its indices filled in, `family` not; `names` are the dims and indices that its
-    expressions may use; `source` is what the spec has for all its repetitions. A layer may have no
-    name.
+    `name` has its indices filled in, `family` not; `names` are the params, dims and indices that
+    its expressions may use; `source` is what the spec has for all its repetitions. A layer may have
+    no name.
     """
 
     item: dict[str, Any]
@@ -35,48 +37,13 @@ class Stamped(NamedTuple):
     names: Names
 
 
-def evaluate_dims(dims: object, overrides: Mapping[str, object]) -> dict[str, int]:
-    """Evaluate named sizes in order, each by the ones before it.
-
-    Raises:
-        SpecError: at the dim that is not a size, or for an override of none.
-    """
-    if not isinstance(dims, Mapping) or len(dims) > MOST_DIMS:
-        raise SpecError(
-            f"expected a mapping of at most {MOST_DIMS} names to sizes, found {shown(dims)}",
-            ("dims",),
-        )
-    for name in overrides:
-        if name not in dims:
-            hint = suggestion(name, dims) if dims else "the spec has none"
-            raise GlorotError(f"--set {name}: there is no such dim; {hint}")
-    known: dict[str, int] = {}
-    for name, size in dims.items():
-        path = ("dims", name)
-        check_identifier(name, path)
-        try:
-            known[name] = checked_size(overrides.get(name, size), known)
-        except UnknownNameError as error:
-            message = str(error)
-            if error.name == name:
-                message = f"{name!r} is made of itself; a dim may use only those before it"
-            elif error.name in dims:
-                message = (
-                    f"{error.name!r} stands after {name!r}; a dim may use only those before it"
-                )
-            raise SpecError(message, path) from None
-        except ValueError as error:
-            raise SpecError(str(error), path) from None
-    return known
-
-
 def stamp_layers(items: object, names: Names, path: KeyPath = ("layers",)) -> Iterator[Stamped]:
     """Stamp out a list of layers and groups of layers, which `path` leads to.
 
     Raises:
         SpecError: at the entry or the repeat that makes no sense.
     """
-    return _counted(_layers(items, path, names))
+    return _counted(_Stamper().layers(items, path, names))
 
 
 def stamp_tensors(items: object, names: Names) -> Iterator[Stamped]:
@@ -85,7 +52,7 @@ def stamp_tensors(items: object, names: Names) -> Iterator[Stamped]:
     Raises:
         SpecError: at the entry or the repeat that makes no sense.
     """
-    return _counted(_tensors(items, ("tensors",), names))
+    return _counted(_Stamper().tensors(items, ("tensors",), names))
 
 
 def _counted(entries: Iterator[Stamped]) -> Iterator[Stamped]:
@@ -95,110 +62,191 @@ def _counted(entries: Iterator[Stamped]) -> Iterator[Stamped]:
         yield entry
 
 
-def _layers(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
-    if not isinstance(items, list):
-        raise SpecError(f"expected a list of layers, found {shown(items)}", path)
-    for index, item in enumerate(items):
-        here = (*path, index)
-        if not isinstance(item, Mapping):
-            raise SpecError(f"expected a layer as a mapping, found {shown(item)}", here)
-        if "entries" in item:
-            yield from _group(item, here, names, _layers)
-            continue
-        family = item.get("name")
-        rest = {key: value for key, value in item.items() if key != "repeat"}
-        for inner in _repetitions(item.get("repeat"), names, here):
-            name = family
-            if isinstance(family, str):
-                name = fill_name(family, inner, (*here, "name"))
-                rest = {**rest, "name": name}
-            yield Stamped(rest, item, name, family, here, inner)
+class _Stamper:
+    """Stamp out entries, and count the repetitions of nothing, which no entry bounds."""
 
+    def __init__(self) -> None:
+        self._idle = 0
 
-def _tensors(items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
-    if isinstance(items, list):
+    def layers(self, items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
+        if not isinstance(items, list):
+            raise SpecError(f"expected a list of layers, found {shown(items)}", path)
         for index, item in enumerate(items):
             here = (*path, index)
-            if isinstance(item, Mapping) and "entries" in item:
-                yield from _group(item, here, names, _tensors)
+            if not isinstance(item, Mapping):
+                raise SpecError(f"expected a layer as a mapping, found {shown(item)}", here)
+            if "entries" in item:
+                yield from self._group(item, here, names, self.layers)
+                continue
+            family = item.get("name")
+            rest = {key: value for key, value in item.items() if key not in STAMPS}
+            for inner in self._kept(item, names, here):
+                name = family
+                if isinstance(family, str):
+                    name = fill_name(family, inner, (*here, "name"))
+                    rest = {**rest, "name": name}
+                yield Stamped(rest, item, name, family, here, inner)
+
+    def tensors(self, items: object, path: KeyPath, names: Names) -> Iterator[Stamped]:
+        if isinstance(items, list):
+            for index, item in enumerate(items):
+                here = (*path, index)
+                if isinstance(item, Mapping) and "entries" in item:
+                    yield from self._group(item, here, names, self.tensors)
+                else:
+                    yield from self.tensors(item, here, names)
+            return
+        if not isinstance(items, Mapping):
+            raise SpecError(f"expected a mapping of name to tensor, found {shown(items)}", path)
+        for family, item in items.items():
+            here = (*path, family)
+            if family in ("repeat", "entries"):
+                message = f"no tensor may be named {family!r}; a group stands in a list of tensors"
+                raise SpecError(message, here, at_key=True)
+            if not isinstance(item, Mapping):
+                raise SpecError(f"expected a tensor as a mapping, found {shown(item)}", here)
+            rest = {key: value for key, value in item.items() if key not in STAMPS}
+            for inner in self._kept(item, names, here):
+                name = fill_name(family, inner, here, at_key=True)
+                yield Stamped(rest, item, name, family, here, inner)
+
+    def _group(
+        self,
+        item: Mapping[str, Any],
+        path: KeyPath,
+        names: Names,
+        stamp: Callable[[object, KeyPath, Names], Iterator[Stamped]],
+    ) -> Iterator[Stamped]:
+        for key in item:
+            if key not in (*STAMPS, "entries"):
+                raise SpecError(
+                    "a group has repeat, each, when and entries only; this key belongs to an entry",
+                    (*path, key),
+                    at_key=True,
+                )
+        if all(item.get(key) is None for key in STAMPS):
+            raise SpecError("a group needs 'repeat', 'each' or 'when', which are missing", path)
+        entries = item["entries"]
+        if entries in ([], {}) or (isinstance(entries, list) and all(e == {} for e in entries)):
+            raise SpecError("expected entries to repeat, found none", (*path, "entries"))
+        for inner in self._kept(item, names, path):
+            entry = None
+            for entry in stamp(entries, (*path, "entries"), inner):
+                yield entry
+            if entry is None:
+                self._count_idle(path)
+
+    def _kept(self, item: Mapping[str, Any], names: Names, path: KeyPath) -> Iterator[Names]:
+        """Give the names of each repetition of an entry that its `when` keeps."""
+        condition = item.get("when")
+        for inner in repetitions(item, names, path):
+            if condition is None or holds(condition, inner, (*path, "when")):
+                yield inner
             else:
-                yield from _tensors(item, here, names)
-        return
-    if not isinstance(items, Mapping):
-        raise SpecError(f"expected a mapping of name to tensor, found {shown(items)}", path)
-    for family, item in items.items():
-        here = (*path, family)
-        if family in ("repeat", "entries"):
-            message = f"no tensor may be named {family!r}; a group stands in a list of tensors"
-            raise SpecError(message, here, at_key=True)
-        if not isinstance(item, Mapping):
-            raise SpecError(f"expected a tensor as a mapping, found {shown(item)}", here)
-        rest = {key: value for key, value in item.items() if key != "repeat"}
-        for inner in _repetitions(item.get("repeat"), names, here):
-            name = fill_name(family, inner, here, at_key=True)
-            yield Stamped(rest, item, name, family, here, inner)
+                self._count_idle(path)
+
+    def _count_idle(self, path: KeyPath) -> None:
+        self._idle += 1
+        if self._idle > MOST_ENTRIES:
+            raise SpecError(f"expected at most {MOST_ENTRIES} repetitions of nothing", path)
 
 
-def _group(
-    item: Mapping[str, Any],
-    path: KeyPath,
-    names: Names,
-    stamp: Callable[[object, KeyPath, Names], Iterator[Stamped]],
-) -> Iterator[Stamped]:
-    for key in item:
-        if key not in ("repeat", "entries"):
+def holds(condition: object, names: Names, path: KeyPath) -> bool:
+    """Tell whether a condition is true.
+
+    Raises:
+        SpecError: if it is neither true nor false.
+    """
+    try:
+        return evaluate_condition(condition, names)
+    except ValueError as error:
+        raise SpecError(str(error), path) from None
+
+
+def repetitions(item: Mapping[str, Any], names: Names, path: KeyPath) -> Iterator[Names]:
+    """Give the names of each repetition of an entry: those of `each`, and in each of `repeat`.
+
+    Raises:
+        SpecError: at the index or the range that makes no sense.
+    """
+    ranges = list(ranges_of(item, path))
+    return _repetitions(ranges, names) if ranges else iter((names,))
+
+
+class Range(NamedTuple):
+    """Hold an index, where it stands, and what it runs through."""
+
+    name: str
+    path: KeyPath
+    bounds: object
+
+    def values(self, names: Names) -> Sequence[Value]:
+        """Return the values of the index.
+
+        Raises:
+            SpecError: if its bounds make no sense.
+        """
+        check_identifier(self.name, self.path)
+        if self.name in names:
             raise SpecError(
-                "a group has repeat and entries only; this key belongs to an entry",
-                (*path, key),
+                f"the index {self.name!r} is the name of a param, a dim or an outer index; "
+                "choose another",
+                self.path,
                 at_key=True,
             )
-    if item.get("repeat") is None:
-        raise SpecError("a group needs 'repeat', which is missing", path)
-    for inner in _repetitions(item["repeat"], names, path):
-        entry = None
-        for entry in stamp(item["entries"], (*path, "entries"), inner):
-            yield entry
-        # Nothing bounds a repeat of nothing.
-        if entry is None:
-            raise SpecError("expected entries to repeat, found none", (*path, "entries"))
+        if self.path[-2] == "each":
+            return _listed(self.bounds, names, self.path)
+        return _range(self.bounds, names, self.path)
 
 
-def _repetitions(repeat: object, names: Names, path: KeyPath) -> Iterator[Names]:
-    if repeat is None:
-        yield names
-        return
-    path = (*path, "repeat")
-    if not isinstance(repeat, Mapping) or not repeat:
-        raise SpecError(f"expected a mapping such as {{i: layers}}, found {shown(repeat)}", path)
-    if len(repeat) > MOST_INDICES:
-        raise SpecError(f"expected at most {MOST_INDICES} indices, found {len(repeat)}", path)
-    (index, bounds), *rest = repeat.items()
-    check_identifier(index, (*path, index))
-    if index in names:
-        raise SpecError(
-            f"the index {index!r} is the name of a dim or of an outer index; choose another",
-            (*path, index),
-            at_key=True,
-        )
-    for value in _range(bounds, names, (*path, index)):
-        inner = {**names, index: value}
+_EXAMPLES = ("{p: [q, k, v]}", "{i: layers}")
+
+
+def ranges_of(item: Mapping[str, Any], path: KeyPath) -> Iterator[Range]:
+    """Give the indices of an entry, the outermost first.
+
+    Raises:
+        SpecError: if `each` or `repeat` is no mapping of indices.
+    """
+    for key, example in zip(RANGES, _EXAMPLES, strict=True):
+        indices = item.get(key)
+        if indices is None:
+            continue
+        here = (*path, key)
+        if not isinstance(indices, Mapping) or not indices:
+            raise SpecError(f"expected a mapping such as {example}, found {shown(indices)}", here)
+        if len(indices) > MOST_INDICES:
+            message = f"expected at most {MOST_INDICES} indices, found {len(indices)}"
+            raise SpecError(message, here)
+        for index, bounds in indices.items():
+            yield Range(index, (*here, index), bounds)
+
+
+def _repetitions(ranges: list[Range], names: Names) -> Iterator[Names]:
+    first, *rest = ranges
+    for value in first.values(names):
+        inner = {**names, first.name: value}
         if rest:
-            yield from _repetitions(dict(rest), inner, path[:-1])
+            yield from _repetitions(rest, inner)
         else:
             yield inner
 
 
-def repetitions_of(bounds: object, names: Names, path: KeyPath) -> int:
-    """Count the values of an index.
-
-    Raises:
-        SpecError: if its bounds make no sense, or depend on what `names` lacks.
-    """
-    return len(_range(bounds, names, path))
+def _listed(items: object, names: Names, path: KeyPath) -> list[Value]:
+    found = items
+    if isinstance(items, str):
+        try:
+            found = evaluate(items, names)
+        except ValueError as error:
+            raise SpecError(str(error), path) from None
+    if not isinstance(found, list):
+        raise SpecError(f"expected a list such as [q, k, v], found {shown(found)}", path)
+    return found
 
 
 def _range(bounds: object, names: Names, path: KeyPath) -> range:
-    parts = bounds if isinstance(bounds, list) else [0, bounds]
+    counts = not isinstance(bounds, list)
+    parts = [0, bounds] if not isinstance(bounds, list) else bounds
     try:
         if not 2 <= len(parts) <= 3:
             raise ValueError(
@@ -210,8 +258,8 @@ def _range(bounds: object, names: Names, path: KeyPath) -> range:
     except ValueError as error:
         raise SpecError(str(error), path) from None
     found = range(*numbers)
-    if not found:
-        raise SpecError(f"{shown(bounds)} repeats nothing", path)
+    if counts and numbers[1] < 0:
+        raise SpecError(f"expected a count of at least 0, found {shown(numbers[1])}", path)
     # len() would overflow.
     count = -(-(found.stop - found.start) // found.step)
     if count > MOST_ENTRIES:
@@ -227,6 +275,12 @@ def _bound(value: object, names: Names) -> int:
     return value
 
 
+@functools.lru_cache(maxsize=4096)
+def _parts(template: str) -> tuple[str, ...]:
+    """Part a name into texts and the indices between them."""
+    return tuple(re.split(r"\{([^{}]*)\}", template))
+
+
 def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = False) -> str:
     """Fill the indices into a name such as `h.{i}.weight`.
 
@@ -235,33 +289,21 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
     """
     if "{" not in template and "}" not in template:
         return template
-
-    # Most names have one index or two, which this fills ten times faster than the pattern below.
-    filled = template
-    for name, index in names.items():
-        filled = filled.replace(f"{{{name}}}", str(index))
-    if "{" not in filled and "}" not in filled:
-        return filled
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in names:
-            hint = f"known: {', '.join(names)}" if names else "the entry has no repeat"
-            raise SpecError(f"{{{match[1]}}} is no index; {hint}", path, at_key=at_key)
-        return str(names[match[1]])
-
-    filled = re.sub(r"\{([^{}]*)\}", value, template)
-    if "{" in filled or "}" in filled:
+    parts = list(_parts(template))
+    for place in range(1, len(parts), 2):
+        index = parts[place]
+        value = names.get(index)
+        if type(value) is int or type(value) is str:
+            parts[place] = str(value)
+        elif index in names:
+            raise SpecError(
+                f"{{{index}}} is {shown(value)}, expected a word or a whole number",
+                path,
+                at_key=at_key,
+            )
+        else:
+            hint = suggestion(index, names) if names else "the entry has no repeat"
+            raise SpecError(f"{{{index}}} is no index; {hint}", path, at_key=at_key)
+    if any("{" in text or "}" in text for text in _parts(template)[::2]):
         raise SpecError("expected indices in pairs of braces, such as h.{i}", path, at_key=at_key)
-    return filled
-
-
-def check_identifier(name: object, path: KeyPath, *, at_key: bool = True) -> None:
-    """Check a name that expressions may use.
-
-    Raises:
-        SpecError: if it is none.
-    """
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
-        raise SpecError(
-            f"expected a name of letters, digits and _, found {shown(name)}", path, at_key=at_key
-        )
+    return "".join(parts)

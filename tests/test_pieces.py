@@ -311,7 +311,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"shape": ["d", 9], "axes": "IO", "index": ["d", None], "initializer": "zeros"},
-        "the index 'd' is the name of a dim or of a repeat's index; choose another",
+        "the index 'd' is the name of a param, a dim or a repeat; choose another",
     ),
     (
         {"shape": [4, 9], "axes": "IO", "index": ["a-b", None], "initializer": "zeros"},

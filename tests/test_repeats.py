@@ -254,7 +254,7 @@ T = "tensors:\n  w: {shape: [2], initializer: ones}\n"
 IDENTIFIER = "expected a name of letters, digits and _, found"
 SIZE = "expected a positive integer below 2**40, found"
 BOUNDS = "expected n, [start, stop] or [start, stop, step], found"
-TAKEN = "is the name of a dim or of an outer index; choose another"
+TAKEN = "is the name of a param, a dim or an outer index; choose another"
 
 DIM_MISTAKES = [
     ("dims: [1]\n" + T, "1:7: dims: expected a mapping of at most 1000 names to sizes, found [1]"),
@@ -301,14 +301,20 @@ def test_a_thousand_dims_at_most(planned: Planned) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("dd=3", "--set dd: there is no such dim; did you mean 'd'?"),
-        ("zzz=3", "--set zzz: there is no such dim; known: d"),
-        ("d=x", "--set: expected a dim and a size such as d=1024, found 'd=x'"),
-        ("d", "--set: expected a dim and a size such as d=1024, found 'd'"),
-        ("d=-3", "--set: expected a dim and a size such as d=1024, found 'd=-3'"),
-        ("d=0", "{}:1:11: dims.d: expected a positive integer below 2**40, found 0"),
+        ("dd=3", "--set dd: there is no such param or dim; did you mean 'd'?"),
+        ("zzz=3", "--set zzz: there is no such param or dim; known: d"),
+        ("d=x", "--set d: 'x' uses the unknown name 'x'; there are no dims"),
+        ("d", "--set: expected a name and a value such as d=1024, found 'd'"),
+        ("d=", "--set: expected a name and a value such as d=1024, found 'd='"),
+        ("=3", "--set: expected a name and a value such as d=1024, found '=3'"),
+        ("d=[", "--set d:2:1: not valid YAML: did not find expected node content"),
+        ("d=[3]", "--set d: expected a positive integer below 2**40, found [3]"),
+        ("d=null", "--set d: expected a positive integer below 2**40, found null"),
+        ("d=1e3", "--set d: expected a positive integer below 2**40, found 1000.0"),
+        ("d=-3", "--set d: expected a positive integer below 2**40, found -3"),
+        ("d=0", "--set d: expected a positive integer below 2**40, found 0"),
         ("d=9999999999999",
-         "{}:1:11: dims.d: expected a positive integer below 2**40, found 9999999999999"),
+         "--set d: expected a positive integer below 2**40, found 9999999999999"),
     ],
 )  # fmt: skip
 def test_mistakes_in_set(run: Run, tmp_path: Path, option: str, message: str) -> None:
@@ -321,7 +327,7 @@ def test_mistakes_in_set(run: Run, tmp_path: Path, option: str, message: str) ->
 def test_set_where_there_are_no_dims(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(T, encoding="utf-8")
-    message = "glorot: --set d: there is no such dim; the spec has none\n"
+    message = "glorot: --set d: there is no such param or dim; the spec has none\n"
     assert run("plan", path, "--set", "d=3") == (2, "", message)
 
 
@@ -337,11 +343,7 @@ REPEAT_MISTAKES = [
      "2:52: tensors.w.{i}.repeat: expected a mapping such as {i: layers}, found a mapping"),
     (repeated("null"), "2:3: tensors.w.{i}: {i} is no index; the entry has no repeat"),
     (repeated("{j: 3}"), "2:3: tensors.w.{i}: {i} is no index; known: j"),
-    (repeated("{i: 0}"), "2:56: tensors.w.{i}.repeat.i: 0 repeats nothing"),
-    (repeated("{i: -1}"), "2:56: tensors.w.{i}.repeat.i: -1 repeats nothing"),
-    (repeated("{i: [3, 3]}"), "2:56: tensors.w.{i}.repeat.i: [3, 3] repeats nothing"),
-    (repeated("{i: [3, 0]}"), "2:56: tensors.w.{i}.repeat.i: [3, 0] repeats nothing"),
-    (repeated("{i: [0, 3, -1]}"), "2:56: tensors.w.{i}.repeat.i: [0, 3, -1] repeats nothing"),
+    (repeated("{i: -1}"), "2:56: tensors.w.{i}.repeat.i: expected a count of at least 0, found -1"),
     (repeated("{i: [0, 3, 0]}"), "2:56: tensors.w.{i}.repeat.i: expected a step other than 0"),
     (repeated("{i: [0, 1, 2, 3]}"), f"2:56: tensors.w.{{i}}.repeat.i: {BOUNDS} [0, 1, 2, 3]"),
     (repeated("{i: [3]}"), f"2:56: tensors.w.{{i}}.repeat.i: {BOUNDS} [3]"),
@@ -400,11 +402,12 @@ GROUP_MISTAKES = [
     ("tensors: {w: x}\n", "1:14: tensors.w: expected a tensor as a mapping, found 'x'"),
     ("tensors: [3]\n", "1:11: tensors[0]: expected a mapping of name to tensor, found 3"),
     ("tensors:\n  - entries: {w: {shape: [2], initializer: ones}}\n",
-     "2:5: tensors[0]: a group needs 'repeat', which is missing"),
+     "2:5: tensors[0]: a group needs 'repeat', 'each' or 'when', which are missing"),
     ("tensors:\n  - repeat: null\n    entries: {w: {shape: [2], initializer: ones}}\n",
-     "2:5: tensors[0]: a group needs 'repeat', which is missing"),
+     "2:5: tensors[0]: a group needs 'repeat', 'each' or 'when', which are missing"),
     ('tensors:\n  - repeat: {i: 2}\n    dtype: float16\n    entries: {"w{i}": {shape: [2]}}\n',
-     "3:5: tensors[0].dtype: a group has repeat and entries only; this key belongs to an entry"),
+     "3:5: tensors[0].dtype: a group has repeat, each, when and entries only; "
+     "this key belongs to an entry"),
     ("tensors:\n  - repeat: {i: 2}\n    entries: 3\n",
      "3:14: tensors[0].entries: expected a mapping of name to tensor, found 3"),
     ("tensors:\n  - repeat: {i: 1000000}\n    entries: []\n",
@@ -429,9 +432,10 @@ GROUP_MISTAKES = [
     ("input_shape: [2]\nlayers:\n  - {repeat: {i: 2}, entries: []}\n",
      "3:31: layers[0].entries: expected entries to repeat, found none"),
     ("input_shape: [2]\nlayers:\n  - {repeat: {i: 2}, type: Dense, entries: []}\n",
-     "3:22: layers[0].type: a group has repeat and entries only; this key belongs to an entry"),
+     "3:22: layers[0].type: a group has repeat, each, when and entries only; "
+     "this key belongs to an entry"),
     ("input_shape: [2]\nlayers:\n  - {entries: [{type: Dense, units: 2}]}\n",
-     "3:5: layers[0]: a group needs 'repeat', which is missing"),
+     "3:5: layers[0]: a group needs 'repeat', 'each' or 'when', which are missing"),
     ('input_shape: [2]\nlayers:\n  - {type: Dense, units: 2, name: "d{j}", repeat: {i: 2}}\n',
      "3:35: layers[0].name: {j} is no index; known: i"),
     ("input_shape: [2]\nlayers:\n  - {type: Dense, units: 2, name: d, repeat: {i: 2}}\n",

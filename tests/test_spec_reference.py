@@ -15,6 +15,8 @@ from glorot_cli.spec.model import ShapedEntry, SpecTable, TensorEntry
 from glorot_cli.spec.schema import spec_schema
 from tests import pages
 
+# The keys that say how often an entry stands.
+STAMPS = ("repeat", "each", "when")
 PAGE = (pages.DOCS / "spec-reference.md").read_text("utf-8")
 SCHEMA = spec_schema()
 
@@ -55,7 +57,7 @@ def test_every_layer_has_its_arguments(heading: str, entry: Any, dialect: str) -
     assert set(found) == set(kinds)
     for name, kind in kinds.items():
         listed = arguments(found[name])
-        own = set(kind["properties"]) - {*entry.model_fields, "repeat"}
+        own = set(kind["properties"]) - {*entry.model_fields, *STAMPS}
         # Where it is no argument of the layer's own, the guide has it among the keys of all.
         own -= {"input_dim"} - set(listed)
         assert own <= set(listed) <= set(kind["properties"]), name
@@ -77,9 +79,9 @@ def test_every_initialiser_has_its_arguments() -> None:
 
 def test_every_key_has_its_row() -> None:
     assert keys("The top") == list(SpecTable.model_fields)
-    assert keys("Tensors") == [*TensorEntry.model_fields, "repeat"]
+    assert keys("Tensors") == [*TensorEntry.model_fields, *STAMPS]
     shaped = [key for key in ShapedEntry.model_fields if key not in TensorEntry.model_fields]
-    layer = [*LayerEntry.model_fields, "repeat"]
+    layer = [*LayerEntry.model_fields, *STAMPS]
     assert keys("Layers") == [*layer, *shaped, *SharedEntry.model_fields]
 
 

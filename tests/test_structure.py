@@ -26,6 +26,7 @@ ORDER = [
     "distributions",
     "arguments",
     "signatures",
+    "params",
     "repeats",
     "products",
     "initializers",

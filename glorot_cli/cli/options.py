@@ -32,7 +32,8 @@ DTypeOption = Annotated[
     str | None, typer.Option("--dtype", help="Replace the spec's dtype, such as bfloat16.")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=SIZE", help="Replace one of the dims.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Replace one of the params or dims."),
 ]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Guess no axes and no initializer: fail instead.")

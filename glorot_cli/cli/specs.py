@@ -35,7 +35,7 @@ def planned(
     }
     given = {key: value for key, value in overrides.items() if value is not None}
     readable, is_guess = _readable(spec)
-    read = load_spec(readable, given, dict(map(_dim, dims or ())))
+    read = load_spec(readable, given, dict(map(_named, dims or ())))
     plan = make_plan(read, strict=strict)
     return plan.guessed() if is_guess else plan
 
@@ -66,8 +66,11 @@ def _readable(spec: str) -> tuple[Any, bool]:
     return spec, False
 
 
-def _dim(text: str) -> tuple[str, int]:
-    name, equals, size = text.partition("=")
-    if not equals or not size.isascii() or not size.isdigit() or len(size) > 20:
-        raise GlorotError(f"--set: expected a dim and a size such as d=1024, found {shown(text)}")
-    return name, int(size)
+def _named(text: str) -> tuple[str, object]:
+    """Read NAME=VALUE, whose value is YAML's."""
+    from glorot_cli.spec.source import parse
+
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value.strip():
+        raise GlorotError(f"--set: expected a name and a value such as d=1024, found {shown(text)}")
+    return name, parse(value, f"--set {name}").data

@@ -8,11 +8,12 @@ from typing import Any
 import yaml
 
 from glorot_cli.errors import printable
+from glorot_cli.repeats import STAMPS
 from glorot_cli.spec.scalars import plain_scalar
 
 # What stands first in a spec, and in an entry.
 _TOP = (
-    "seed", "rng", "dialect", "dtype", "fans", "dims", "input_shape", "inputs", "outputs",
+    "seed", "rng", "dialect", "dtype", "fans", "params", "dims", "input_shape", "inputs", "outputs",
     "initializers", "layers", "tensors",
 )  # fmt: skip
 _HEAD = ("type", "shared", "name", "shape", "axes")
@@ -65,7 +66,7 @@ def _block(value: Any, indent: str) -> Iterator[str]:
             yield from (f"{indent}  {line}" for line in marks[1:])
             continue
         head = True
-        for key, part in _first(item, ("repeat", *_HEAD)):
+        for key, part in _first(item, (*STAMPS, *_HEAD)):
             start = f"{indent}- " if head else f"{indent}  "
             head = False
             if key == nested:
@@ -77,7 +78,7 @@ def _block(value: Any, indent: str) -> Iterator[str]:
 
 def _is_nested(item: Mapping[str, Any], key: str) -> bool:
     """Tell whether a key of a group or a model holds its entries, and is no tensor's name."""
-    return ("repeat" in item or "type" in item) and bool(item.get(key))
+    return not {*STAMPS, "type"}.isdisjoint(item) and bool(item.get(key))
 
 
 def _is_lines(item: Mapping[str, Any]) -> bool:
@@ -100,7 +101,7 @@ def _ordered(value: Any) -> Any:
         isinstance(value.get(key), str) for key in ("type", "shared", "name")
     )
     items = _first(value, _HEAD) if is_entry else value.items()
-    return {key: item if key == "repeat" else _ordered(item) for key, item in items}
+    return {key: item if key in STAMPS else _ordered(item) for key, item in items}
 
 
 def _flow(value: Any) -> str:

@@ -6,7 +6,7 @@ import math
 
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
-from glorot_cli.repeats import check_identifier
+from glorot_cli.params import check_identifier
 from glorot_cli.spec.model import TensorEntry
 
 
@@ -45,7 +45,7 @@ def index_names(
         check_identifier(name, places[axis], at_key=False)
         if name in names:
             raise SpecError(
-                f"the index {name!r} is the name of a dim or of a repeat's index; choose another",
+                f"the index {name!r} is the name of a param, a dim or a repeat; choose another",
                 places[axis],
             )
         if name in given[:axis]:

@@ -14,6 +14,7 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
+from glorot_cli.expressions import Names
 from glorot_cli.fans import Shape
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
@@ -21,9 +22,10 @@ from glorot_cli.plan.decisions import Decision, Draft, decide_draft
 from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
+from glorot_cli.plan.removed import decided_when_there
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
 from glorot_cli.plan.tensors import Plan, PlannedTensor
-from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name
+from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name, holds
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
 from glorot_cli.spec.shapes import roles
 from glorot_cli.streams import DEFAULT, seeds_of
@@ -65,6 +67,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
 class _Planner:
     def __init__(self, spec: Spec, seed: int, strict: bool) -> None:
         self.spec = spec
+        self.names = spec.names
         self.seed = seed
         self.strict = strict
         self.guesses = Guesses(spec, strict=strict)
@@ -72,7 +75,11 @@ class _Planner:
         self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
         self.used: set[int] = set()
         self.matched = 0
+        # What each rule's condition comes to; None where that depends on the tensor's indices.
+        self.conditions: dict[int, bool | None] = {}
         self.uses_seed = True
+        # Whether any entry is left by conditions and empty ranges.
+        self.stands = False
         self.asked: dict[str, Asked] = {}
         # What a framework draws, it draws for tensors.
         self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
@@ -93,7 +100,7 @@ class _Planner:
                 lacking = [
                     f"{{{name}}}"
                     for name in draft.names
-                    if name not in self.spec.dims and f"{{{name}}}" not in draft.rest["family"]
+                    if name not in self.names and f"{{{name}}}" not in draft.rest["family"]
                 ]
                 hint = f"; does the name lack {lacking[0]}?" if lacking else ""
                 raise SpecError(f"two tensors are named {shown(draft.name)}{hint}", draft.path)
@@ -104,6 +111,8 @@ class _Planner:
             if tensor.tied_to is not None:
                 tied_shape = None if draft.tie is None else draft.tie[1]
                 ties.append((draft.name, tensor.tied_to, tied_shape, draft.path))
+        if not self.stands:
+            raise SpecError("conditions and empty ranges leave no entry of the spec")
         for name, target, shape, path in ties:
             planned[name] = _tied(planned, name, target, shape, path)
         self._check_rules(planned)
@@ -124,8 +133,12 @@ class _Planner:
         spec, table = self.spec, self.spec.table
         if not table.layers:
             return
+        layers = list(spec.layers())
+        if not layers:
+            return
+        self.stands = True
         place = place_layers(table.dialect)
-        for weight in place(spec.layers(), spec.inputs(), table.outputs):
+        for weight in place(layers, spec.inputs(), table.outputs):
             rule = weight.fans or table.fans or table.dialect
             per = table.per or ("tensor" if table.dialect == "keras" else self.per)
             yield Draft(
@@ -155,6 +168,7 @@ class _Planner:
         drafts: dict[int, tuple[TensorEntry, Draft]] = {}
         for stamped, entry in self.spec.tensors():
             assert stamped.name is not None
+            self.stands = True
             if id(entry) not in drafts:
                 drafts[id(entry)] = entry, self._of_entry(stamped, entry)
             _, draft = drafts[id(entry)]
@@ -241,9 +255,9 @@ class _Planner:
             return self.shared[same][2]
         key = choice.path, str(choice.value), draft.kernel, draft.dtype, draft.patch
         found = self.decisions.get(key)
-        if found is None and len(draft.names) > len(self.spec.dims):
+        if found is None and len(draft.names) > len(self.names):
             with contextlib.suppress(SpecError):
-                found = decide_draft(choice, draft._replace(names=self.spec.dims))
+                found = decide_draft(choice, draft._replace(names=self.names))
             if found is None:
                 return decide_draft(choice, draft)
         found = self.decisions[key] = found or decide_draft(choice, draft)
@@ -268,6 +282,8 @@ class _Planner:
             self.matched += 1 + len(draft.name) // 64
             if rule.pattern.match(draft.name):
                 self.used.add(index)
+                if not self._holds(index, rule, draft.names):
+                    continue
                 return rule.choice, f"the rule {shown(rule.glob)}"
         if own is not None:
             self.guesses.keep(draft)
@@ -281,10 +297,25 @@ class _Planner:
             draft.path,
         )
 
+    def _holds(self, index: int, rule: Rule, names: Names) -> bool:
+        """Tell whether a rule's condition is true, once for all tensors if it uses no index."""
+        if rule.when is None:
+            return True
+        path = (*rule.choice.path, "when")
+        if index not in self.conditions:
+            self.conditions[index] = None
+            with contextlib.suppress(SpecError):
+                self.conditions[index] = holds(rule.when, self.names, path)
+        known = self.conditions[index]
+        return holds(rule.when, names, path) if known is None else known
+
     def _check_rules(self, planned: dict[str, PlannedTensor]) -> None:
-        for index, rule in enumerate(self.spec.rules):
-            if index not in self.used:
-                raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
+        unused = {index for index in range(len(self.spec.rules)) if index not in self.used}
+        if unused:
+            unused -= decided_when_there(self.spec, unused)
+        for index in sorted(unused):
+            rule = self.spec.rules[index]
+            raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
 
 
 def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:

@@ -119,10 +119,23 @@ def _fold(group: list[Row]) -> Row:
         low if low == high else f"{{{low}..{high}}}"
         for low, high in zip(found.groups(), end.groups(), strict=True)
     ]
+    if not all(map(str.isdigit, filter(None, (*found.groups(), *end.groups())))):
+        matches = (pattern.fullmatch(row.name) for row in group)
+        columns = zip(*(match.groups() for match in matches if match), strict=True)
+        spans = [_span(list(dict.fromkeys(column))) for column in columns]
     name = "".join(text + span for text, span in zip(texts, [*spans, ""], strict=True))
     drawn = [row.moments for row in group if row.moments is not None]
     moments = functools.reduce(Moments.merged, drawn) if drawn else None
     return Row(f"{name} x{len(group)}", first.tensor, moments)
+
+
+def _span(values: list[str]) -> str:
+    """Write the values of an index: a range of numbers, or the words."""
+    if len(values) == 1:
+        return values[0]
+    if all(map(str.isdigit, values)) or len(values) > 6:
+        return f"{{{values[0]}..{values[-1]}}}"
+    return f"{{{','.join(values)}}}"
 
 
 def _decision(tensor: PlannedTensor) -> str:

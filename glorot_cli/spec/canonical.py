@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glorot_cli.params import written_param
+from glorot_cli.repeats import RANGES
 
-def canonical(data: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any]:
-    """Write every order that matters as a list, and dims as the sizes that they came to."""
+
+def canonical(
+    data: Mapping[str, Any], params: Mapping[str, Any], dims: Mapping[str, int]
+) -> dict[str, Any]:
+    """Write every order that matters as a list, and params and dims as what they came to."""
     result = dict(data)
+    if params:
+        result["params"] = {name: written_param(value) for name, value in params.items()}
     if dims:
         result["dims"] = dict(dims)
     if "layers" in result:
@@ -45,23 +52,28 @@ def _tensors(items: Any) -> Any:
 
 
 def _tensor(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    repeat = entry.pop("repeat", None)
-    if repeat is None:
-        return {name: entry}
-    *outer, (index, bounds) = repeat.items()
-    result: dict[str, Any] = {name: {**entry, "repeat": {index: bounds}}}
-    for index, bounds in reversed(outer):
-        result = {"repeat": {index: bounds}, "entries": [result]}
+    *outer, inner = _unwrapped(entry)
+    result: dict[str, Any] = {name: inner}
+    for group in reversed(outer):
+        result = {**group, "entries": [result]}
     return result
 
 
 def _nested(item: dict[str, Any]) -> dict[str, Any]:
     """Turn a repeat over several indices, whose order matters, into groups within groups."""
-    repeat = item.get("repeat")
-    if not repeat or len(repeat) == 1:
-        return item
-    *outer, (index, bounds) = repeat.items()
-    result = {**item, "repeat": {index: bounds}}
-    for index, bounds in reversed(outer):
-        result = {"repeat": {index: bounds}, "entries": [result]}
-    return result
+    *outer, inner = _unwrapped(item)
+    for group in reversed(outer):
+        inner = {**group, "entries": [inner]}
+    return inner
+
+
+def _unwrapped(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give an entry of one index at most, after the groups that hold its other indices."""
+    indices = [
+        {key: {index: bounds}} for key in RANGES for index, bounds in (item.get(key) or {}).items()
+    ]
+    if len(indices) < 2:
+        return [item]
+    *outer, last = indices
+    rest = {key: value for key, value in item.items() if key not in RANGES}
+    return [*outer, {**rest, **last}]

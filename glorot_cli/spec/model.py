@@ -11,7 +11,7 @@ from fnmatch import translate
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -19,20 +19,21 @@ from glorot_cli.arguments import (
     Dims,
     Init,
     InitializerChoice,
+    Row,
     Seed,
     ShapeOf,
     Size,
-    Whole,
     is_initializer,
 )
 from glorot_cli.dialects import Dialect
 from glorot_cli.dtypes import DTypeName, IntegerName
 from glorot_cli.errors import SpecError, shown
-from glorot_cli.expressions import Names
+from glorot_cli.expressions import Names, Value
 from glorot_cli.fans import FanRule
 from glorot_cli.initializers.kernel import Per
+from glorot_cli.params import check_overrides, evaluate_dims, evaluate_params
 from glorot_cli.products import check_products
-from glorot_cli.repeats import Stamped, evaluate_dims, stamp_layers, stamp_tensors
+from glorot_cli.repeats import STAMPS, Stamped, stamp_layers, stamp_tensors
 from glorot_cli.signatures import Table, validated
 from glorot_cli.spec.canonical import canonical
 from glorot_cli.spec.plain import written_out
@@ -78,7 +79,7 @@ class TensorEntry(Table):
         description="Names for the indices along the axes, which expressions of its initializer "
         "may use: one or null for each axis, or the name of the B axis's.",
     )
-    padding_idx: Whole | None = Field(
+    padding_idx: Row = Field(
         None,
         description="The row that is 0, as in torch's embeddings; negative counts from the end.",
     )
@@ -124,8 +125,13 @@ class SpecTable(Table):
         "along B axes and in fused pieces, or the tensor; null is kernel, but tensor for Keras's "
         "layers and under a framework's stream.",
     )
+    params: dict[str, Any] = Field(
+        default={},
+        description="Values of any kind by name; a string is an expression, {word: relu} a word.",
+    )
     dims: dict[str, Any] = Field(
-        default={}, description="Sizes by name; a later one may use those before it."
+        default={},
+        description="Sizes by name; a later one may use the params and those before it.",
     )
     input_shape: Dims | None = Field(
         None,
@@ -157,11 +163,15 @@ class SpecTable(Table):
 
 
 class Rule(NamedTuple):
-    """Hold a glob on names, and the initialiser of the tensors that it is the first to match."""
+    """Hold a glob on names, and the initialiser of the tensors that it is the first to match.
+
+    `when` is a condition on the tensor's indices: where it is false, the next rule decides.
+    """
 
     glob: str
     pattern: re.Pattern[str]
     choice: InitializerChoice
+    when: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +180,20 @@ class Spec:
 
     source: Source
     table: SpecTable
+    params: dict[str, Value]
     dims: dict[str, int]
     rules: list[Rule]
 
+    @property
+    def names(self) -> Names:
+        """What expressions may use besides indices."""
+        return {**self.params, **self.dims}
+
     def layers(self) -> Iterator[Stamped]:
         """Stamp out the layers that have a class, in order."""
-        check_products(self.table.layers, self.dims, ("layers",))
+        check_products(self.table.layers, self.names, ("layers",))
         before: Stamped | None = None
-        for stamped in stamp_layers(self.table.layers, self.dims):
+        for stamped in stamp_layers(self.table.layers, self.names):
             if not is_shaped(stamped):
                 yield stamped if before is None else self._after(before, stamped)
             before = stamped if is_shaped(stamped) else None
@@ -190,13 +206,13 @@ class Spec:
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
         """Stamp out the kernels and biases of layers that have a shape, and the raw tensors."""
-        check_products(self.table.layers, self.dims, ("layers",))
-        check_products(self.table.tensors, self.dims, ("tensors",))
-        shaped = filter(is_shaped, stamp_layers(self.table.layers, self.dims))
-        for stamped, parts in _alike(shaped, self.dims, self._parts):
+        check_products(self.table.layers, self.names, ("layers",))
+        check_products(self.table.tensors, self.names, ("tensors",))
+        shaped = filter(is_shaped, stamp_layers(self.table.layers, self.names))
+        for stamped, parts in _alike(shaped, self.names, self._parts):
             for ending, part in parts:
                 yield named(stamped, ending), part
-        yield from _alike(stamp_tensors(self.table.tensors, self.dims), self.dims, _tensor)
+        yield from _alike(stamp_tensors(self.table.tensors, self.names), self.names, _tensor)
 
     def _parts(self, stamped: Stamped, names: Names) -> list[tuple[str, TensorEntry]]:
         """Return the kernel of a layer that has a shape, and its bias."""
@@ -229,7 +245,7 @@ class Spec:
 
     def canonical(self) -> dict[str, Any]:
         """Return the spec as plain data that JSON can hold without losing an order that matters."""
-        return canonical(self.data, self.dims)
+        return canonical(self.data, self.params, self.dims)
 
 
 Made = TypeVar("Made")
@@ -238,7 +254,7 @@ _SAYS_INPUT = {"input_shape", "input_dim", "inputs", "shared"}
 
 
 def _alike(
-    entries: Iterable[Stamped], dims: Names, make: Callable[[Stamped, Names], Made]
+    entries: Iterable[Stamped], names: Names, make: Callable[[Stamped, Names], Made]
 ) -> Iterator[tuple[Stamped, Made]]:
     """Pair stamped entries with what is made of them, once for all that use no index."""
     # None marks an entry that uses one.
@@ -247,7 +263,7 @@ def _alike(
         key = id(stamped.source)
         if key not in alike:
             try:
-                alike[key] = make(stamped, dims)
+                alike[key] = make(stamped, names)
             except SpecError:
                 alike[key] = None
         yield stamped, alike[key] or make(stamped, stamped.names)
@@ -255,21 +271,22 @@ def _alike(
 
 def _shaped(stamped: Stamped, names: Names) -> ShapedEntry:
     owner = "a layer that has a shape"
-    return validated(ShapedEntry, stamped.item, names, stamped.path, owner, ("repeat",))
+    return validated(ShapedEntry, stamped.item, names, stamped.path, owner, STAMPS)
 
 
 def _tensor(stamped: Stamped, names: Names) -> TensorEntry:
-    return validated(TensorEntry, stamped.item, names, stamped.path, "a tensor", ("repeat",))
+    return validated(TensorEntry, stamped.item, names, stamped.path, "a tensor", STAMPS)
 
 
 def load_spec(
     spec: str | PathLike[str] | Mapping[str, Any],
     overrides: Mapping[str, Any] | None = None,
-    dims: Mapping[str, SupportsIndex] | None = None,
+    dims: Mapping[str, object] | None = None,
 ) -> Spec:
     """Read a spec from a path, from standard input (`-`) or from a mapping.
 
-    `overrides` replace top-level keys, `dims` sizes of that name. Layers and tensors are taken as
+    `overrides` replace top-level keys, `dims` params or dims of that name; a string is a word for
+    a param, an expression for a dim. Layers and tensors are taken as
     they stand: `make_plan` checks them.
 
     Raises:
@@ -325,16 +342,21 @@ def _read(spec: str | PathLike[str]) -> tuple[str, str]:
         raise problem from None
 
 
-def _model(source: Source, overrides: dict[str, Any], dims: Mapping[str, int]) -> Spec:
+def _model(source: Source, overrides: dict[str, Any], set_: Mapping[str, object]) -> Spec:
     source = written_out(source, SpecTable.model_fields, overrides)
     assert isinstance(source.data, dict)
-    sizes = evaluate_dims(source.data.get("dims", {}), dims)
-    table = validated(SpecTable, source.data, sizes, (), "a spec")
+    given = source.data.get("params", {}), source.data.get("dims", {})
+    check_overrides(*given, set_)
+    params = evaluate_params(given[0], set_)
+    sizes = evaluate_dims(given[1], params, set_)
+    table = validated(SpecTable, source.data, {**params, **sizes}, (), "a spec")
     if table.inputs and table.input_shape is not None:
         raise SpecError("expected inputs or input_shape, found both", ("input_shape",), at_key=True)
     if not table.layers and not table.tensors:
         raise SpecError("expected layers or tensors, found neither")
-    return Spec(source, table, sizes, [_rule(i, item) for i, item in enumerate(table.initializers)])
+    return Spec(
+        source, table, params, sizes, [_rule(i, item) for i, item in enumerate(table.initializers)]
+    )
 
 
 def _rule(index: int, item: object) -> Rule:
@@ -349,4 +371,9 @@ def _rule(index: int, item: object) -> Rule:
             f"expected an initializer's name or a mapping with its name, found {shown(value)}",
             (*path, glob),
         )
-    return Rule(glob, re.compile(translate(glob)), InitializerChoice(value, (*path, glob)))
+    when = None
+    if isinstance(value, Mapping) and "when" in value:
+        when = value["when"]
+        value = {key: item for key, item in value.items() if key != "when"}
+    choice = InitializerChoice(value, (*path, glob))
+    return Rule(glob, re.compile(translate(glob)), choice, when)

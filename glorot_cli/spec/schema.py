@@ -13,11 +13,14 @@ from glorot_cli.dialects.layer import Built, LayerEntry
 from glorot_cli.dialects.torch import table as torch
 from glorot_cli.dialects.torch.network import ModuleEntry
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
+from glorot_cli.repeats import STAMPS
 from glorot_cli.signatures import signature_table
 from glorot_cli.spec.model import ShapedEntry, SpecTable, TensorEntry
 from glorot_cli.spec.plain import DESCRIPTION
 
 Schema = dict[str, Any]
+
+_CONDITION: Schema = {"type": ["boolean", "string"]}
 
 
 def spec_schema() -> Schema:
@@ -27,11 +30,12 @@ def spec_schema() -> Schema:
         "name": {},
         "description": {},
         "$schema": {},
+        "params": {"type": "object"},
         "dims": {"type": "object", "additionalProperties": _size()},
         "initializers": {
             "type": "array",
             "items": {
-                **_by_name(_pieces_or_one()),
+                **_by_name({"anyOf": [_reference("rule"), _reference("pieces")]}),
                 "minProperties": 1,
                 "maxProperties": 1,
             },
@@ -53,10 +57,12 @@ def spec_schema() -> Schema:
         },
         "$defs": {
             "initializer": _initializer(),
+            "rule": _initializer({"when": _CONDITION}),
             "pieces": _pieces(),
             **_layers("keras", keras.LAYERS, LayerEntry, [_shared()]),
             **_layers("torch", torch.LAYERS, ModuleEntry, []),
             "repeat": _by_name({"anyOf": [*_size()["anyOf"], {"type": "array", "items": _size()}]}),
+            "each": _by_name({"type": ["array", "string"]}),
             **_tensors(),
         },
     }
@@ -80,7 +86,8 @@ def _shapes() -> Schema:
 
 def _tensors() -> Schema:
     tensor, shaped = _object(TensorEntry), _object(ShapedEntry)
-    tensor["properties"]["repeat"] = shaped["properties"]["repeat"] = _reference("repeat")
+    tensor["properties"] |= _stamps()
+    shaped["properties"] |= _stamps()
     shape = tensor["properties"]["shape"]
     named = _by_name({"anyOf": [_reference("tensor"), shape]})
     listed = {
@@ -132,7 +139,7 @@ def _size() -> Schema:
 
 def _shared() -> Schema:
     shared = _object(SharedEntry)
-    shared["properties"]["repeat"] = _reference("repeat")
+    shared["properties"] |= _stamps()
     return shared
 
 
@@ -140,8 +147,9 @@ def _group(entries: Schema) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"repeat": _reference("repeat"), "entries": entries},
-        "required": ["repeat", "entries"],
+        "properties": {**_stamps(), "entries": entries},
+        "required": ["entries"],
+        "anyOf": [{"required": [key]} for key in STAMPS],
     }
 
 
@@ -176,7 +184,7 @@ def _layer(
     own, common = _object(signature_table(function), dialect), _object(entry)
     properties = {**common["properties"], **own["properties"]}
     names = list(dict.fromkeys((name, snake_case(name), name.lower())))
-    properties |= {"type": {"enum": names}, "repeat": _reference("repeat")}
+    properties |= {"type": {"enum": names}, **_stamps()}
     if dialect == "keras":
         properties.setdefault("input_dim", _size())
     if "initializers" in properties:
@@ -197,13 +205,18 @@ def _pieces_or_one() -> Schema:
     return {"anyOf": [_reference("initializer"), _reference("pieces")]}
 
 
-def _initializer() -> Schema:
+def _stamps() -> Schema:
+    """Return the keys that say how often an entry stands."""
+    return {"each": _reference("each"), "repeat": _reference("repeat"), "when": _CONDITION}
+
+
+def _initializer(further: Schema | None = None) -> Schema:
     forms = []
     for name, initializer in INITIALIZERS.items():
         own = _object(signature_table(initializer.function))
         names = [name, *(alias for alias, snake in CLASS_NAMES.items() if snake == name)]
         own["properties"]["name"] = {"enum": names}
-        own["properties"]["seed"] = SEED_SCHEMA
+        own["properties"] |= {"seed": SEED_SCHEMA, **(further or {})}
         own["required"] = ["name", *own["required"]]
         forms.append(own)
     return {"anyOf": [{"enum": [*INITIALIZERS, *CLASS_NAMES]}, *forms]}
