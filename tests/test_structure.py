@@ -33,6 +33,7 @@ ORDER = [
     "streams",
     "dialects",
     "spec",
+    "families",
     "plan",
     "formats",
     "drawing",

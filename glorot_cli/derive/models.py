@@ -1,0 +1,87 @@
+"""What a config.json stands for, alone or in a folder with weights: the spec it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glorot_cli.derive.weights import carried_spec, spec_of_weights
+from glorot_cli.errors import GlorotError, suggestion
+from glorot_cli.families import (
+    NAME,
+    Family,
+    ModelConfig,
+    family_of,
+    keys_of,
+    known_types,
+    read_config,
+    spec_of_config,
+)
+from glorot_cli.formats import shards
+from glorot_cli.formats.base import INDEX, MANIFEST
+from glorot_cli.formats.reading import read_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Hold what a config.json, or a folder with one, comes to.
+
+    `config` has the settings that were asked for; `left` are those that are the spec's to take;
+    `is_guess` tells whether initializers are guessed from names.
+    """
+
+    spec: Mapping[str, Any]
+    config: ModelConfig
+    left: Mapping[str, object]
+    is_guess: bool = False
+
+
+def read_model(
+    path: str,
+    settings: Mapping[str, object],
+    dtype: str | None = None,
+    family: str | None = None,
+) -> Model | None:
+    """Read a config.json, or a folder with one; None if it is anything else.
+
+    Of a folder the weights' own provenance comes first, then a model type that is known, then the
+    names of the weights. A family that the user brings comes before all of these.
+
+    Raises:
+        GlorotError: if the configuration means no spec.
+    """
+    place = Path(path)
+    found = read_config(place / NAME if place.is_dir() else place)
+    if found is None:
+        return None
+    config = found.with_settings(settings, dtype)
+    if family is None and _holds_weights(place):
+        stored = read_headers(place)
+        carried = carried_spec(stored)
+        if carried is not None:
+            return Model({k: v for k, v in carried.items() if k != "seed"}, config, settings)
+        if config.model_type not in known_types():
+            return Model(spec_of_weights(stored), config, settings, is_guess=True)
+    chosen = family_of(config, None if family is None else Path(family))
+    _check_settings(found, chosen, settings)
+    return Model(spec_of_config(config, chosen), config, {})
+
+
+def _holds_weights(place: Path) -> bool:
+    if not place.is_dir():
+        return False
+    named = any((place / name).is_file() for name in (INDEX, MANIFEST))
+    return named or bool(shards.names_in(place))
+
+
+def _check_settings(config: ModelConfig, family: Family, settings: Mapping[str, object]) -> None:
+    """Check that each setting is of a key that there is, or that decides something."""
+    known = keys_of(family)
+    for key in settings:
+        if key not in known and not config.get(key)[0]:
+            raise GlorotError(
+                f"--set {key}: neither {config.path} nor {family.model_type} has such a key; "
+                f"{suggestion(key, [*known, *config.data])}"
+            )
