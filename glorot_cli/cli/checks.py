@@ -16,6 +16,7 @@ from glorot_cli.cli.options import (
     DTypeOption,
     ExcludeOption,
     FalseAlarmOption,
+    FamilyOption,
     FansOption,
     FilePath,
     IncludeOption,
@@ -130,6 +131,7 @@ def verify(
     rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
+    family: FamilyOption = None,
     statistics: Annotated[
         bool,
         typer.Option("--statistics", help="Test the spec's laws, on a file that others made."),
@@ -160,7 +162,9 @@ def verify(
     if spec is None and (seed is not None or rng or dtype is not None or set_):
         raise GlorotError("--seed, --rng, --dtype and --set change a spec, and none is given")
     check_rate(false_alarm)
-    plan: Plan | None = None if spec is None else planned(spec, seed, dtype, set_, rng)
+    plan: Plan | None = (
+        None if spec is None else planned(spec, seed, dtype, set_, rng, family=family)
+    )
 
     def checked(path: str) -> Verification | Evidence:
         file = read_headers(path)

@@ -13,7 +13,9 @@ from glorot_cli.errors import GlorotError, printable, shown
 SpecPath = Annotated[
     str,
     typer.Argument(
-        metavar="SPEC", help="The spec, YAML or JSON; - reads standard input; or a weight file."
+        metavar="SPEC",
+        help="The spec, YAML or JSON; - reads standard input; or a config.json, a folder with one, "
+        "a weight file.",
     ),
 ]
 SeedOption = Annotated[
@@ -34,6 +36,10 @@ DTypeOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Replace one of the params or dims."),
+]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option("--family", metavar="FILE", help="Read a config.json by a family of your own."),
 ]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Guess no axes and no initializer: fail instead.")

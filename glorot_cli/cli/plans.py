@@ -13,6 +13,7 @@ from glorot_cli.cli.options import (
     CompareOption,
     DTypeOption,
     ExcludeOption,
+    FamilyOption,
     FansOption,
     IncludeOption,
     JsonOption,
@@ -27,7 +28,7 @@ from glorot_cli.cli.options import (
     names,
     note,
 )
-from glorot_cli.cli.specs import planned
+from glorot_cli.cli.specs import planned, read_model, read_settings
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import FAN_RULES, FanRule
 
@@ -38,6 +39,7 @@ def plan(
     rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
+    family: FamilyOption = None,
     strict: StrictOption = False,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -51,7 +53,7 @@ def plan(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    made = planned(spec, seed, dtype, set_, rng, strict=strict).selected(
+    made = planned(spec, seed, dtype, set_, rng, strict=strict, family=family).selected(
         include or (), exclude or ()
     )
     if not made.entries:
@@ -146,19 +148,35 @@ def _sizes(text: str) -> tuple[int, ...]:
 def spec(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A weight file, or a Keras model's JSON or archive."),
+        typer.Argument(
+            metavar="FILE",
+            help="A config.json, a weight file, or a Keras model's JSON or archive.",
+        ),
     ],
+    dtype: DTypeOption = None,
+    set_: SetOption = None,
+    family: FamilyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a spec of what a file describes."""
     from glorot_cli.derive import comments, derive_spec, spec_text
+    from glorot_cli.dtypes import DTYPES
     from glorot_cli.report import documents
 
-    derived = derive_spec(file)
+    choice("--dtype", dtype, DTYPES)
+    model = read_model(file, read_settings(set_), dtype, family)
+    if model is None:
+        if dtype is not None or set_:
+            raise GlorotError("--dtype and --set change a config.json; here, edit the spec")
+        derived = derive_spec(file)
+        said = comments(derived)
+    else:
+        derived = dict(model.spec)
+        said = comments(derived) if model.is_guess else ()
     if json:
         documents.print_json(derived)
     else:
-        print(spec_text(derived, comments(derived)), end="")
+        print(spec_text(derived, said), end="")
 
 
 def schema() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.cli.options import choice, note
-from glorot_cli.errors import GlorotError, listed, shown
+from glorot_cli.errors import GlorotError, SpecError, listed, shown
 
 if TYPE_CHECKING:
+    from glorot_cli.derive.models import Model
+    from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
 
 
@@ -20,7 +22,22 @@ def planned(
     rng: str | None = None,
     *,
     strict: bool = False,
-) -> Any:
+    family: str | None = None,
+) -> Plan:
+    return plan_and_config(spec, seed, dtype, dims, rng, strict=strict, family=family)[0]
+
+
+def plan_and_config(
+    spec: str,
+    seed: int | None = None,
+    dtype: str | None = None,
+    dims: Sequence[str] | None = None,
+    rng: str | None = None,
+    *,
+    strict: bool = False,
+    family: str | None = None,
+) -> tuple[Plan, ModelConfig | None]:
+    """Plan what a path describes, with the config.json that it is or holds, if any."""
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
     from glorot_cli.spec import load_spec
@@ -34,10 +51,36 @@ def planned(
         "rng": choice("--rng", rng, tuple(STREAMS)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
+    settings = read_settings(dims)
+    model = read_model(spec, settings, dtype, family)
+    if model is not None:
+        try:
+            plan = make_plan(load_spec(model.spec, given, model.left), strict=strict)
+        except SpecError as error:
+            error.where = str(model.config.path)
+            raise
+        return plan.guessed() if model.is_guess else plan, model.config
     readable, is_guess = _readable(spec)
-    read = load_spec(readable, given, dict(map(_named, dims or ())))
-    plan = make_plan(read, strict=strict)
-    return plan.guessed() if is_guess else plan
+    plan = make_plan(load_spec(readable, given, settings), strict=strict)
+    return plan.guessed() if is_guess else plan, None
+
+
+def read_model(
+    spec: str, settings: Mapping[str, object], dtype: str | None, family: str | None
+) -> Model | None:
+    """Read a config.json or a folder with one; None if it is neither.
+
+    Raises:
+        GlorotError: if it is neither, but has a family.
+    """
+    if not spec.endswith((".yaml", ".yml")) and spec != "-":
+        from glorot_cli.derive.models import read_model as read
+
+        if (model := read(spec, settings, dtype, family)) is not None:
+            return model
+    if family is not None:
+        raise GlorotError(f"--family is for a config.json with a model_type, and {spec} is none")
+    return None
 
 
 def note_guesses(plan: Plan, quiet: bool) -> None:
@@ -64,6 +107,11 @@ def _readable(spec: str) -> tuple[Any, bool]:
             derived.pop("seed", None)
             return derived, is_guess
     return spec, False
+
+
+def read_settings(texts: Sequence[str] | None) -> dict[str, object]:
+    """Read what --set gives, each NAME=VALUE."""
+    return dict(map(_named, texts or ()))
 
 
 def _named(text: str) -> tuple[str, object]:

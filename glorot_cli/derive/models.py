@@ -83,5 +83,5 @@ def _check_settings(config: ModelConfig, family: Family, settings: Mapping[str, 
         if key not in known and not config.get(key)[0]:
             raise GlorotError(
                 f"--set {key}: neither {config.path} nor {family.model_type} has such a key; "
-                f"{suggestion(key, [*known, *config.data])}"
+                f"{suggestion(key, {*known, *config.data})}"
             )

@@ -26,11 +26,12 @@ _DTYPE_KEYS = ("dtype", "torch_dtype")
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Hold what a config.json says, and its text, which errors point into."""
+    """Hold what a config.json says; errors point into its text, but for `set_keys`."""
 
     path: Path
     text: str
     data: Mapping[str, Any]
+    set_keys: frozenset[str] = frozenset()
 
     @property
     def model_type(self) -> str:
@@ -71,7 +72,9 @@ class ModelConfig:
         return True, value
 
     def refused(self, message: str, key: str = "") -> GlorotError:
-        """Say what is wrong with a key, at its place in the text."""
+        """Return the error at a key: at its place in the text, or where --set gave it."""
+        if key in self.set_keys:
+            return GlorotError(f"--set {key}: {message}")
         path: KeyPath = tuple(key.split(".")) if key else ()
         error = SpecError(message, path)
         try:
@@ -100,7 +103,7 @@ class ModelConfig:
         if dtype is not None:
             there = [key for key in _DTYPE_KEYS if key in data] or [_DTYPE_KEYS[0]]
             data |= dict.fromkeys(there, dtype)
-        return replace(self, data=data)
+        return replace(self, data=data, set_keys=frozenset(settings))
 
     def written(self) -> bytes:
         """Return the text of a config.json with these keys, laid out as transformers does."""

@@ -176,8 +176,7 @@ def spec_of_config(config: ModelConfig, family: Family) -> dict[str, Any]:
     """
     for key, reason in REFUSED.items():
         if config.data.get(key):
-            hint = f"; --set {key}=null leaves it out"
-            raise config.refused(f"{reason}{hint}", key)
+            raise config.refused(f"{reason}; --set {key}=null leaves it out", key)
     names = _values(config, family)
     for condition, reason in family.refuse.items():
         _check(config, condition, reason, names)
@@ -267,4 +266,6 @@ def _check(config: ModelConfig, condition: str, reason: str, names: Mapping[str,
 def keys_of(family: Family) -> list[str]:
     """Return the dotted keys that a family reads, as --set may give them."""
     found = [place for key in family.defaults for place in family.places(key)]
-    return [*dict.fromkeys((*found, "num_labels", "dtype", "torch_dtype", "architectures"))]
+    return [
+        *dict.fromkeys((*found, "num_labels", "dtype", "torch_dtype", "architectures", *REFUSED))
+    ]
