@@ -25,7 +25,7 @@ from glorot_cli import __main__
 from glorot_cli.errors import explained
 from glorot_cli.formats import folders, leavings, replacing
 from tests.faults.forked import forked
-from tests.faults.runs import OUTPUTS, START, STOPS, Ranked, Replacing
+from tests.faults.runs import OUTPUTS, START, STOPS, Replacing, Resumed
 
 Run = Callable[..., tuple[int, str, str]]
 Planned = Callable[..., glorot.Plan]
@@ -701,8 +701,10 @@ def test_signals_and_kills_at_random_moments(tmp_path: Path) -> None:
         replaced.kill(rng.uniform(0.4 * seconds, seconds))
 
 
-def test_a_rank_that_is_killed_goes_on(tmp_path: Path) -> None:
-    assert Ranked(tmp_path / "ranks", 512).kill(0.25)["whole after --resume"] == 1
+@pytest.mark.parametrize("kind", ["ranks", "resume"])
+def test_a_run_within_a_folder_that_is_killed_is_resumed(kind: str, tmp_path: Path) -> None:
+    resumed = Resumed(tmp_path / kind, kind, 512)
+    assert resumed.kill(0.7 * resumed.seconds)["whole after --resume"] == 1
 
 
 def test_a_folder_that_cannot_be_exchanged_is_put_aside(tmp_path: Path) -> None:
@@ -711,9 +713,11 @@ def test_a_folder_that_cannot_be_exchanged_is_put_aside(tmp_path: Path) -> None:
 
     replaced = Replacing(tmp_path / "aside", "npy", 64)
     last = replaced.steps(plainly)
-    found = sum((replaced.kill_at(step, plainly) for step in range(last - 17, last, 2)), Counter())
+    found = sum(
+        (replaced.kill_at(step, plainly) for step in range(last - 52, last - 40)), Counter()
+    )
     assert found["put aside"] > 0
-    for step in range(last - 16, last, 5):
+    for step in range(last - 48, last, 16):
         replaced.stop_at(signal.SIGTERM, step, plainly)
 
 

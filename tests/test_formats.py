@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli.errors import natural_size
+from glorot_cli.errors import natural_size, shown
 from glorot_cli.formats import choose_format
 from glorot_cli.formats.base import compact
 from glorot_cli.writing import weights
@@ -626,7 +627,7 @@ def test_a_folder_whose_disk_is_full_is_one_line(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("glorot_cli.formats.npy._write_header", fail)
     assert refusal(planned(**ONE), "w/") == f"cannot write {folder}/w: No space left on device"
     assert listing(folder) == []
 
@@ -695,3 +696,30 @@ def test_hdf5_is_written_whatever_its_locking(locking: str, tmp_path: Path) -> N
     environment = {**os.environ, "HDF5_USE_FILE_LOCKING": locking}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+FOLDED = [("W", "w"), ("a/W", "a/w"), ("\u00e9", "e\u0301"), ("stra\u00dfe", "STRASSE")]
+
+
+@pytest.mark.parametrize(("one", "other"), FOLDED)
+def test_names_that_are_one_file_on_a_disk_that_folds_them(
+    one: str, other: str, planned: Planned, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {name: {"shape": [3], "initializer": "ones"} for name in (one, other)}
+    plan = planned(tensors=spec)
+    glorot.write_weights(plan, "w/")  # this one does not
+    assert glorot.verify_weights("w").equal
+    shutil.rmtree("w")
+    original = Path.open
+
+    def folding(path: Path, mode: str = "r", *values: Any, **more: Any) -> Any:
+        name = unicodedata.normalize("NFC", unicodedata.normalize("NFD", path.name).casefold())
+        return original(path.with_name(name), mode, *values, **more)
+
+    monkeypatch.setattr(Path, "open", folding)
+    monkeypatch.setattr(weights, "fill", None)
+    assert refusal(plan, "w/") == (
+        f"{shown(one)} and {shown(other)} are one file on this disk, which ignores case or the "
+        "form of accents; rename one, or choose .safetensors or .h5"
+    )
+    assert listing(folder) == []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import json
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +36,8 @@ def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
 
 def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     """Write a header for each tensor at `name.npy`, and the manifest."""
-    extents, manifest = [], {}
+    extents: list[Extent] = []
+    manifest: dict[str, dict[str, Any]] = {}
     for index, tensor in enumerate(plan.tensors):
         if tensor.name.startswith(f"{MANIFEST}/"):
             raise FormatError(
@@ -45,8 +48,9 @@ def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Exten
         file = path / relative
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            offset = _write_header(file, tensor.shape, tensor.dtype)
+            offset = _write_header(file, tensor.shape, tensor.dtype, "xb")
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            _check_folds(tensor.name, manifest)
             raise FormatError(f"{shown(tensor.name)} is a tensor and a folder of others") from None
         except OSError as error:
             if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
@@ -67,7 +71,21 @@ def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Exten
     return extents
 
 
-def _write_header(path: Path, shape: Shape, dtype: str) -> int:
+def _check_folds(name: str, others: Iterable[str]) -> None:
+    """Say of a name whose file is there already which other name this disk takes for the same."""
+    for other in others:
+        if _folded(other) == _folded(name):
+            raise FormatError(
+                f"{shown(other)} and {shown(name)} are one file on this disk, which ignores case "
+                "or the form of accents; rename one, or choose .safetensors or .h5"
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", name).casefold())
+
+
+def _write_header(path: Path, shape: Shape, dtype: str, mode: Literal["wb", "xb"] = "wb") -> int:
     header = io.BytesIO()
     description: dict[str, Any] = {
         "descr": np.lib.format.dtype_to_descr(numpy_dtype(dtype)),
@@ -75,7 +93,8 @@ def _write_header(path: Path, shape: Shape, dtype: str) -> int:
         "shape": shape,
     }
     np.lib.format.write_array_header_1_0(header, description)
-    path.write_bytes(header.getvalue())
+    with path.open(mode) as file:
+        file.write(header.getvalue())
     return len(header.getvalue())
 
 

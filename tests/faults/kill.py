@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.runs import OUTPUTS, STOPS, Ranked, Replacing
+from tests.faults.runs import OUTPUTS, SHARED, STOPS, Replacing, Resumed
 
 # Delays go a little beyond the length of a run, so that its last moments are among them.
 BEYOND = 1.05
@@ -24,17 +24,16 @@ def main() -> None:
     parser.add_argument("--signals", type=int, default=40, help="how often each signal is sent")
     parser.add_argument("--steps", action="store_true", help="and at each step of a run")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="*", choices=[*OUTPUTS, "ranks"], default=None)
+    parser.add_argument("--only", nargs="*", choices=[*OUTPUTS, *SHARED], default=None)
     asked = parser.parse_args()
-    kinds = asked.only or [*OUTPUTS, "ranks"]
+    kinds = asked.only or [*OUTPUTS, *SHARED]
     with tempfile.TemporaryDirectory() as temporary:
         for kind in kinds:
             rng = random.Random(f"{asked.seed} {kind}")
             folder = Path(temporary, kind)
-            if kind == "ranks":
-                ranked = Ranked(folder)
-                seconds = ranked.seconds
-                repeat(f"SIGKILL, {kind}", ranked.kill, asked.times, rng, seconds)
+            if kind in SHARED:
+                resumed = Resumed(folder, kind)
+                repeat(f"SIGKILL, {kind}", resumed.kill, asked.times, rng, resumed.seconds)
                 continue
             replacing = Replacing(folder, kind)
             seconds = replacing.measure()

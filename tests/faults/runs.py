@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,33 +17,59 @@ from pathlib import Path
 from glorot_cli.cli import main
 from tests.faults.forked import at_step, counted, forked
 
+# How each way of writing is asked for; what it replaces is a file, a folder or a set of files.
 OUTPUTS = {
     "safetensors": ["-o", "w.safetensors"],
     "h5": ["-o", "w.h5"],
+    "weights.h5": ["-o", "w.weights.h5"],
+    "one npy": ["-o", "w.npy", "--set", "n=1"],
     "npy": ["-o", "w/"],
     "shards": ["-o", "w/", "--max-shard-size", "4MiB"],
 }
+# Ways that write within a folder, where a run is resumed rather than begun again.
+SHARED = ("ranks", "resume", "dask")
 SPEC = """
 seed: 1
 dims: {n: 6, d: %d}
 tensors:
-  "w.{i}": {shape: [d, d], axes: IO, initializer: glorot_uniform, repeat: {i: n}}
+  "w{i}/vars/0": {shape: [d, d], axes: IO, initializer: glorot_uniform, repeat: {i: n}}
 """
 START = "from glorot_cli.__main__ import run; run()"
 # Python's own exit on a signal that comes before the command's first line.
 EARLY = "before the command's first line"
+# What others have in a folder, and what they put there while a run lasts.
+OTHERS = {"tokenizer.json": "{}", "notes/run 1.txt": "loss 2.3", "w0/vars/README": "mine"}
+LATE = "late.txt"
 
 
 def digest(path: Path) -> str:
-    """Return a hash of a file, or of every file in a folder; of nothing it is empty."""
+    """Return a hash of a file, or of what is not others' in a folder; of nothing it is empty."""
     if not path.exists():
         return ""
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
     total = hashlib.sha256()
     for file in files:
-        total.update(f"{file.relative_to(path)}\0".encode())
-        total.update(hashlib.sha256(file.read_bytes()).digest())
+        name = str(file.relative_to(path))
+        if name not in (*OTHERS, LATE):
+            total.update(f"{name}\0".encode())
+            total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
+
+
+def put_others(folder: Path) -> None:
+    """Put others' files into a folder."""
+    for name, text in OTHERS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def check_others(*folders: Path, late: bool = False) -> None:
+    """Check that each of others' files is in one of some folders, as it was."""
+    for name, text in {**OTHERS, **({LATE: LATE} if late else {})}.items():
+        found = [
+            (folder / name).read_text("utf-8") for folder in folders if (folder / name).exists()
+        ]
+        assert found == [text], f"{name}: {found}"
 
 
 def _both(first: Callable[[], object], then: Callable[[], object]) -> Callable[[], None]:
@@ -70,10 +97,15 @@ class Replacing:
         self.kept = folder / "old"
         self.run("1")
         self.old = digest(self.target)
+        self.is_folder = self.target.is_dir()
+        self.late = False
+        if self.is_folder:
+            put_others(self.target)
         self.target.rename(self.kept)
         self.restore()
         self.run()
         self.new = digest(self.target)
+        self.check_others()
         assert "" not in (self.old, self.new)
         assert self.old != self.new
 
@@ -107,8 +139,21 @@ class Replacing:
         """Put the older file in its place, and nothing beside it."""
         shutil.rmtree(self.folder / "work")
         (self.folder / "work").mkdir()
+        self.late = False
         copy = shutil.copytree if self.kept.is_dir() else shutil.copyfile
         copy(self.kept, self.target)
+
+    def come_late(self) -> None:
+        """Be another program, which writes to the folder while the run lasts."""
+        if self.is_folder and not self.late:
+            with contextlib.suppress(FileNotFoundError):  # for a moment it is not there
+                (self.target / LATE).write_text(LATE, encoding="utf-8")
+                self.late = True
+
+    def check_others(self, *folders: Path) -> None:
+        """Check that others' files are in the folder, or in others that are named."""
+        if self.is_folder:
+            check_others(self.target, *folders, late=self.late)
 
     def leavings(self) -> list[str]:
         """Return what stands beside the target."""
@@ -129,14 +174,18 @@ class Replacing:
         if digest(self.target) != self.old or self.leavings():
             self.restore()
         process = self.start()
-        time.sleep(delay)
+        time.sleep(delay / 2)
+        self.come_late()
+        time.sleep(delay / 2)
         process.kill()
         said = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), said
         tally = Counter({"runs": 1, self.state(): 1})
         tally["ended before"] += process.returncode == 0
+        self.check_others(*(self.target.with_name(name) for name in self.leavings()))
         if self.leavings():
             self.run()
+            self.check_others()
             assert self.state() == "new whole"
             assert self.leavings() == []
             tally["leavings, cleaned by the next run"] += 1
@@ -159,10 +208,11 @@ class Replacing:
         arm = at_step(step, signal.SIGKILL)
         ended = forked(self.arguments(), self.folder / "work", _both(before, arm))
         assert ended == (-signal.SIGKILL, "", ""), ended
-        aside = any(name.endswith(".glorot-old") for name in self.leavings())
-        tally = Counter({"runs": 1, "put aside" if aside else self.state(): 1})
+        self.check_others(*(self.target.with_name(name) for name in self.leavings()))
+        tally = Counter({"runs": 1, self.state() if self.target.exists() else "put aside": 1})
         if self.leavings():
             self.run()
+            self.check_others()
             assert self.state() == "new whole"
             assert self.leavings() == []
             tally["leavings, cleaned by the next run"] += 1
@@ -178,6 +228,7 @@ class Replacing:
         ended = forked(self.arguments(), self.folder / "work", _both(before, arm))
         assert ended == (128 + number, "", f"glorot: {STOPS[number]}\n"), ended
         assert self.leavings() == []
+        self.check_others()
         return Counter({"runs": 1, self.state(): 1})
 
     def stop(self, number: signal.Signals, delay: float) -> Counter[str]:
@@ -192,6 +243,7 @@ class Replacing:
         assert time.monotonic() - began < 5.0
         tally = Counter({"runs": 1, self.state(): 1})
         assert self.leavings() == [], self.leavings()
+        self.check_others()
         line = f"glorot: {STOPS[number]}\n"
         if (process.returncode, said) == (128 + number, line):
             tally[f"{128 + number}, one line"] += 1
@@ -212,25 +264,46 @@ STOPS = {
 }
 
 
-class Ranked:
-    """Two ranks that write shards, of which one is killed."""
+class Resumed:
+    """Runs that write shards within a folder that others use too; one is killed, then resumed."""
 
-    def __init__(self, folder: Path, size: int = 1536) -> None:
+    def __init__(self, folder: Path, kind: str, size: int = 1536) -> None:
         self.folder = folder
+        self.kind = kind
         folder.mkdir(parents=True)
         (folder / "spec.yaml").write_text(SPEC % size, encoding="utf-8")
-        started = time.monotonic()
         self.wait(self.start("whole"))
-        self.seconds = time.monotonic() - started
         self.whole = digest(folder / "whole")
+        started = time.monotonic()
+        self.prepare()
+        for process in self.runs():
+            self.wait(process)
+        self.seconds = time.monotonic() - started
+        assert digest(folder / "out") == self.whole
 
     def start(self, output: str, *options: str) -> subprocess.Popen[str]:
-        """Start a run of all ranks or of one."""
+        """Start a run, whose processes can be killed together."""
         command = [sys.executable, "-c", START, "init", "spec.yaml", "-o", output, "--quiet"]
         return subprocess.Popen(
             [*command, "--max-shard-size", "4MiB", *options],
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
         )  # fmt: skip
+
+    def prepare(self) -> None:
+        """Leave nothing in the folder but others' files."""
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
+        put_others(self.folder / "out")
+
+    def runs(self, *more: str) -> list[subprocess.Popen[str]]:
+        """Start what writes the folder together; the last is killed."""
+        if self.kind == "ranks":
+            return [
+                self.start("out", "--rank", str(rank), "--world-size", "2", *more)
+                for rank in range(2)
+            ]
+        options = ["--resume"] if self.kind == "resume" else ["--dask", "local", *more]
+        return [self.start("out", *options)]
 
     def wait(self, process: subprocess.Popen[str]) -> None:
         """See a run end well."""
@@ -238,19 +311,27 @@ class Ranked:
         assert (process.returncode, *said) == (0, "", ""), said
 
     def kill(self, delay: float) -> Counter[str]:
-        """Kill one of two ranks after a while, and start it again with --resume."""
-        shutil.rmtree(self.folder / "out", ignore_errors=True)
-        ranks = [self.start("out", "--rank", str(rank), "--world-size", "2") for rank in range(2)]
-        time.sleep(delay)
-        ranks[1].kill()
-        ranks[1].communicate()
-        self.wait(ranks[0])
+        """Kill a run after a while, and resume it."""
+        self.prepare()
+        *others, killed = self.runs()
+        time.sleep(delay / 2)
+        (self.folder / "out" / LATE).write_text(LATE, encoding="utf-8")
+        time.sleep(delay / 2)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        for process in others:
+            self.wait(process)
+        check_others(self.folder / "out", late=True)
         names = [each.name for each in (self.folder / "out").iterdir()]
         tally = Counter({"runs": 1})
-        tally["ended before"] += ranks[1].returncode == 0
-        tally["shards kept"] += sum(name.startswith("model-0") for name in names) - 3
+        tally["ended before"] += killed.returncode == 0
+        tally["shards kept"] += sum(name.startswith("model-0") for name in names)
         tally["leavings, cleaned by the next run"] += any(name.startswith(".") for name in names)
-        self.wait(self.start("out", "--rank", "1", "--world-size", "2", "--resume"))
+        for process in self.runs("--resume"):
+            self.wait(process)
+        check_others(self.folder / "out", late=True)
         assert digest(self.folder / "out") == self.whole
+        assert [each.name for each in self.folder.glob("out/.*")] == []
         tally["whole after --resume"] += 1
         return tally
