@@ -184,7 +184,7 @@ def test_provenance_makes_the_plan_again(case: Case, planned: Planned) -> None:
     assert text == carried(plan)
     claim = json.loads(text)
     assert list(claim) == ["format", "spec", "stream"]
-    assert claim["format"] == 1
+    assert claim["format"] == 2
     assert claim["stream"] == {"name": "aes-ctr", "version": 1}
     assert glorot.make_plan(glorot.load_spec(claim["spec"])).tensors == plan.tensors
 
