@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import struct
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -16,6 +19,7 @@ import glorot_cli as glorot
 from glorot_cli.checks.inspection import inspect_weights
 from glorot_cli.derive.keras_graph import Call, Tensor, UnplacedError, in_order
 from glorot_cli.errors import suggestion
+from glorot_cli.formats.texts import DuplicateError, TooManyError, parse_json
 from glorot_cli.report import documents
 from glorot_cli.spec.source import parse
 
@@ -285,3 +289,77 @@ def test_samples_are_smaller_where_there_are_many(
         assert tensor.sample.size == 715
         assert (tensor.sample[0], sum(tensor.histogram or [])) == (0.0, 5000)
     assert all(tensor.sample is None for tensor in inspect_weights(path).tensors)
+
+
+def test_the_documented_limits_are_the_codes() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "limits.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w.]+)\.(\w+)` \| ([\d,]+)( MiB)? \|", text, re.MULTILINE)
+    assert len(rows) == text.count("\n| `") == 26
+    for module, name, value, unit in rows:
+        found = getattr(import_module(f"glorot_cli.{module}"), name)
+        assert found == int(value.replace(",", "")) << (20 if unit else 0), name
+
+
+# What is written is read
+
+
+def test_what_is_written_is_read(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tmp_path / "w.yaml"
+    tensor = '  "w{i}": {shape: [1, 1, 1], initializer: zeros, repeat: {i: 100}}\n'
+    spec.write_text(f"seed: 1\ntensors:\n{tensor}")
+    for name in ("w.safetensors", "w.h5", "w/"):
+        output = f"{tmp_path}/{name}"
+        with monkeypatch.context() as patch:
+            patch.setattr("glorot_cli.formats.MOST_TENSORS", 99)
+            assert run("init", spec, "-o", output) == (
+                2, "", "glorot: a file holds at most 99 tensors, the plan has 100\n"
+            )  # fmt: skip
+            patch.setattr("glorot_cli.formats.MOST_TENSORS", 100)
+            patch.setattr("glorot_cli.formats.MOST_VALUES", 1299)
+            assert run("init", spec, "-o", output) == (
+                2, "", "glorot: a file's headers hold at most 1299 values\n"
+            )  # fmt: skip
+        assert run("init", spec, "-o", output, "-q")[0] == 0
+        # The most that the writer allows is enough for the reader.
+        with monkeypatch.context() as patch:
+            for module in ("hdf5_walk", "npy", "safetensors", "texts"):
+                patch.setattr(f"glorot_cli.formats.{module}.MOST_TENSORS", 101)
+            patch.setattr("glorot_cli.formats.texts.MOST_VALUES", 1300)
+            patch.setattr("glorot_cli.formats.texts.MOST_KEYS", 600)
+            assert run("verify", output)[0] == 0
+
+
+@pytest.mark.parametrize("text", [b'{"a": 1' + b',"b":2' * 9 + b"}", b'{"a" :1' + b',"b" :2' * 9])
+def test_keys_are_counted(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glorot_cli.formats.texts.MOST_KEYS", 9)
+    with pytest.raises(TooManyError, match=r"^expected at most 9 keys$"):
+        parse_json(text)
+
+
+def test_a_key_that_stands_twice_among_many() -> None:
+    text = "{" + ",".join(f'"{n}":0' for n in range(200_000)) + ',"7":1}'
+    with pytest.raises(DuplicateError, match=r"^duplicate key '7'$"):
+        parse_json(text, unique=True)
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz"])
+def test_a_claim_of_orthogonal_for_few_bytes(kind: str, tmp_path: Path, run: Run) -> None:
+    spec = tmp_path / "w.yaml"
+    spec.write_text(
+        "seed: 1\ndtype: float16\ntensors:\n"
+        "  w: {shape: [4096, 4096], axes: IO, initializer: orthogonal}\n"
+    )
+    path = tmp_path / f"w.{kind}"
+    zeros = np.zeros((4096, 4096), "f2")
+    if kind == "npz":
+        np.savez_compressed(path, w=zeros)
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("w", data=zeros, chunks=(1024, 4096), compression=9)
+    code, out, err = run("verify", path, spec)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        rf"glorot: {path}: 'w' is to be orthogonal, and its 33554432 bytes are compressed to \d+, "
+        r"which no random elements are; not drawn\n",
+        err,
+    )

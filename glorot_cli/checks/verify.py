@@ -23,6 +23,7 @@ from glorot_cli.checks.pairing import (
 from glorot_cli.distributions import Distribution, Orthogonal, Patched, Pieces, leaves
 from glorot_cli.drawing import check, drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.blocks import Block, Progress, each_block
 from glorot_cli.formats.reading import read_headers
@@ -132,14 +133,29 @@ class _Drawers:
         return draw
 
 
+def _check_orthogonal(file: StoredFile, stored: StoredTensor, tensor: PlannedTensor) -> None:
+    """Check that a tensor which takes long to draw is not claimed for a few compressed bytes.
+
+    Raises:
+        FormatError: if it is: elements of any continuous distribution are hardly compressible.
+    """
+    is_orthogonal = any(isinstance(each, Orthogonal) for each in leaves(tensor.distribution))
+    if is_orthogonal and stored.stored is not None and 8 * stored.stored < stored.nbytes:
+        raise FormatError(
+            f"{file.path}: {shown(tensor.name)} is to be orthogonal, and its {stored.nbytes} bytes "
+            f"are compressed to {stored.stored}, which no random elements are; not drawn"
+        )
+
+
 def _compare(
     file: StoredFile,
     pairs: Sequence[tuple[StoredTensor, PlannedTensor]],
     workers: int | None,
     progress: Progress | None,
 ) -> list[Difference | None]:
-    for _, tensor in pairs:
+    for stored, tensor in pairs:
         check(tensor)
+        _check_orthogonal(file, stored, tensor)
     planned = [tensor for _, tensor in pairs]
     dtypes = [numpy_dtype(tensor.dtype) for tensor in planned]
     drawers = _Drawers(planned)

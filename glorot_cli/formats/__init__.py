@@ -10,6 +10,7 @@ from glorot_cli.dtypes import INTEGERS, ITEM_SIZES
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import hdf5, keras_archive, npy, safetensors
 from glorot_cli.formats.base import Extent, Kind
+from glorot_cli.formats.texts import MOST_TENSORS, MOST_VALUES
 from glorot_cli.plan import Plan
 
 
@@ -118,12 +119,17 @@ def choose_format(path: str, name: str | None = None, *, sharded: bool = False) 
     )
 
 
-def check_dtypes(chosen: Format, plan: Plan) -> None:
-    """Check that a format can hold every dtype of a plan.
+def check_plan(chosen: Format, plan: Plan) -> None:
+    """Check that a format can hold every dtype of a plan, and that what is written can be read.
 
     Raises:
-        FormatError: naming the formats that can.
+        FormatError: naming the formats that can, or the most that are read.
     """
+    count = len(plan.tensors)
+    if count > MOST_TENSORS:
+        raise FormatError(f"a file holds at most {MOST_TENSORS} tensors, the plan has {count}")
+    if sum(len(tensor.shape) + 10 for tensor in plan.tensors) > MOST_VALUES:
+        raise FormatError(f"a file's headers hold at most {MOST_VALUES} values")
     for tensor in plan.tensors:
         if tensor.dtype not in chosen.dtypes:
             able = [each.title for each in FORMATS.values() if tensor.dtype in each.dtypes]

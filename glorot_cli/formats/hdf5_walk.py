@@ -15,11 +15,12 @@ from glorot_cli.formats.hdf5_process import OpenFile
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
 from glorot_cli.formats.texts import MOST_TENSORS
 from glorot_cli.hdf5_reader.objects import cut
+from glorot_cli.repeats import LARGEST_NAMES
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 64
-MOST_OBJECTS = 1_000_000
-LARGEST_NAMES = 32 << 20
+# Groups too: a layer has some.
+MOST_OBJECTS = 4 * MOST_TENSORS
 LARGEST_PROVENANCE = 16 << 20
 LARGEST_CHUNK = 256 << 20
 # HDF5 takes some kilobytes for each chunk that it reads at once.
@@ -80,13 +81,15 @@ def _stored(
     offset: int | None,
     nbytes: int,
     order: str,
+    stored: int,
 ) -> StoredTensor:
     slabs, sizes = None, tuple(shape)
     if offset == -1:
         slabs, offset = _Slabs(file, dataset, name, sizes, dtype, order), None
     elif offset is not None:
         offset += start
-    return StoredTensor(name, sizes, dtype, offset, nbytes, order, None, slabs)
+    compressed = None if slabs is None else stored
+    return StoredTensor(name, sizes, dtype, offset, nbytes, order, None, slabs, compressed)
 
 
 class _Slabs:

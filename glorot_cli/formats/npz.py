@@ -85,7 +85,15 @@ def _stored(
         )
     offset = None if start is None else start + header.start
     return StoredTensor(
-        name, header.shape, header.dtype.name, offset, header.nbytes, header.order, None, slabs
+        name,
+        header.shape,
+        header.dtype.name,
+        offset,
+        header.nbytes,
+        header.order,
+        None,
+        slabs,
+        None if slabs is None else member.compress_size,
     )
 
 

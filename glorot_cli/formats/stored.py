@@ -27,7 +27,8 @@ class StoredTensor:
     """Describe a tensor in a file.
 
     Its bytes are contiguous at `offset`, unless `slabs` yields them (chunked or compressed HDF5).
-    `path` is set where it is not the file that lists the tensor.
+    `path` is set where it is not the file that lists the tensor. `stored` is how many bytes of the
+    file hold it, where these are compressed.
     """
 
     name: str
@@ -38,6 +39,7 @@ class StoredTensor:
     byte_order: str = "<"
     path: Path | None = None
     slabs: Callable[[], Iterator[Array]] | None = field(default=None, compare=False)
+    stored: int | None = None
 
     def placed(self, path: Path) -> StoredTensor:
         """Return the same tensor as seen from another file."""

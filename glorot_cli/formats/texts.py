@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from glorot_cli.errors import shown
 
-# Of anything with names: a header, an index, a manifest. It takes 1 GB to hold some more.
-MOST_TENSORS = 250_000
+# Of anything with names: a header, an index, a manifest; and of what is written, so that it is
+# read. A list takes some 70 bytes, a key some 150: 1 GB in all.
+MOST_TENSORS = 500_000
 MOST_VALUES = 16 * MOST_TENSORS
+MOST_KEYS = 6 * MOST_TENSORS
 
 
 class TooManyError(ValueError):
@@ -35,6 +38,8 @@ def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
     # Each value but the first follows one of these; some of them may stand in names.
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise TooManyError(f"expected at most {MOST_VALUES} values")
+    if raw.count(b'":') + raw.count(b'" ') > MOST_KEYS:
+        raise TooManyError(f"expected at most {MOST_KEYS} keys")
     try:
         return json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError:
@@ -44,7 +49,6 @@ def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise DuplicateError(f"duplicate key {shown(twice)}")
     return found

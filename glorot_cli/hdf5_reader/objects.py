@@ -227,7 +227,8 @@ class Walk:
             raise RefusedError("", name, lies)
         known = "bfloat16" if is_bfloat16 else dtype.name if dtype.kind in "biuf" else str(dtype)
         order = ">" if dtype.byteorder == ">" else "<"
-        return [path.hex() if offset == -1 else "", name, shape, known, offset, nbytes, order]
+        key = path.hex() if offset == -1 else ""
+        return [key, name, shape, known, offset, nbytes, order, stored]
 
     def _is_plain(self, dataset: Any, dtype: Any) -> bool:
         """Tell whether NumPy's type is the stored one, bit for bit."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
-from glorot_cli.formats import FORMATS, Format, check_dtypes, choose_format
+from glorot_cli.formats import FORMATS, Format, check_plan, choose_format
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
@@ -68,7 +68,7 @@ def write_weights(
         GlorotError: if a tensor cannot be drawn.
     """
     chosen = choose_format(os.fspath(path), format, sharded=max_shard_size is not None)
-    check_dtypes(chosen, plan)
+    check_plan(chosen, plan)
     # A symbolic link is followed, so the files of a set are named after what it points to.
     with errors_named(Path(path)):
         target = resolved(Path(path))

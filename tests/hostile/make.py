@@ -233,7 +233,7 @@ def safetensors_lengths() -> None:
 @_file
 def safetensors_json() -> None:
     safetensors("deep", b'{"w": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
-    safetensors("many_values", b'{"__metadata__": {"a": [' + b"[]," * 2_000_000 + b"1]}}")
+    safetensors("many_values", b'{"__metadata__": {"a": [' + b"[]," * 4_100_000 + b"1]}}")
     safetensors("list", [])
     safetensors("binary", b"\xff\xfe\x00")
     safetensors("cut_short", b'{"w": {')
@@ -355,7 +355,7 @@ def folders() -> None:
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "l.npy").symlink_to("../canary.npy")
     Path("many_folder").mkdir()
-    Path("many_folder/manifest.json").write_bytes(b"[" + b"0," * 5_000_000 + b"0]")
+    Path("many_folder/manifest.json").write_bytes(b"[" + b"0," * 9_000_000 + b"0]")
 
 
 @_file
