@@ -25,6 +25,7 @@ from glorot_cli.fans import FanRule
 from glorot_cli.initializers import CLASS_NAMES, INITIALIZERS
 from glorot_cli.initializers.gain import Gain, Nonlinearity
 from glorot_cli.initializers.kernel import Per
+from glorot_cli.initializers.placed import FormulaOf, GivenOf, Layout
 from glorot_cli.signatures import Table
 from glorot_cli.spec.model import Rng, ShapedEntry, SpecTable, TensorEntry
 
@@ -48,6 +49,9 @@ TYPES: dict[str, tuple[Any, str]] = {
     "gain": (Gain, "a number, or a nonlinearity, for the gain that torch gives it"),
     "initialiser": (arguments.Init, "the name of an [initialiser](#initialisers), a mapping of "
                     "`name` and its arguments, or a list of these for fused pieces"),
+    "formula": (FormulaOf, "a number, or an expression of axis0, axis1, ..., the indices along the "
+                "axes"),
+    "numbers": (GivenOf, "a list of numbers, or of such lists"),
     "layer": (layer.InnerLayer, "a mapping, as an entry of `layers`"),
     "layer or layers": (layer.InnerLayers, "one such mapping, or a list of them"),
     "layers": (layer.InnerNetwork, "a list of layers, which make a network"),
@@ -61,6 +65,7 @@ ENUMERATIONS: dict[str, Any] = {
     "fan rule": FanRule,
     "nonlinearity": Nonlinearity,
     "kernel or tensor": Per,
+    "layout": Layout,
 }
 # Keys whose items the models leave to be read one by one.
 ITEMS = {
@@ -105,7 +110,7 @@ def spec_reference() -> str:
         "## torch modules\n",
         *sections(TORCH),
         "## Initialisers\n",
-        "Each takes a `seed` too. Keras's have the names of their classes as well.\n"
+        "Each takes a `seed` and `fans_of` too. Keras's have the names of their classes as well.\n"
         "[initializers.md](initializers.md) has all formulas and sources in one table.\n",
         *sections(_initializers()),
     ]

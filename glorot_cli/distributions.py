@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from glorot_cli import elementary
 from glorot_cli.fans import Shape
+from glorot_cli.placed import Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,53 @@ def _narrow_moments(low: float, high: float) -> tuple[float, float]:
     mean = math.fsum(w * t for (t, _), w in zip(steps, weights, strict=True)) / total
     squares = (w * (t - mean) ** 2 for (t, _), w in zip(steps, weights, strict=True))
     return middle + half * mean, half * half * (math.fsum(squares) / total)
+
+
+@dataclass(frozen=True, slots=True)
+class LogUniform:
+    """Spread the logarithm evenly over that of [low, high], both above 0."""
+
+    low: float
+    high: float
+
+    @property
+    def logarithm(self) -> Uniform:
+        """The distribution of the logarithm."""
+        return Uniform(elementary.log(self.low), elementary.log(self.high))
+
+    def mean(self, shape: Shape) -> float:
+        return (self.high - self.low) / math.log(self.high / self.low)
+
+    def std(self, shape: Shape) -> float:
+        width = math.log(self.high / self.low)
+        squares = (self.high - self.low) * (self.high + self.low) / (2.0 * width)
+        return math.sqrt(max(0.0, squares - self.mean(shape) ** 2))
+
+
+@dataclass(frozen=True, slots=True)
+class InverseSoftplus:
+    """Hold what softplus, log(1 + exp(y)), takes to values of a log-uniform distribution."""
+
+    of: LogUniform
+
+    def mean(self, shape: Shape) -> float:
+        values = self._quantiles()
+        return math.fsum(values) / len(values)
+
+    def std(self, shape: Shape) -> float:
+        values, mean = self._quantiles(), self.mean(shape)
+        return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+
+    def _quantiles(self) -> list[float]:
+        logs, count = self.of.logarithm, 1000
+        steps = ((2 * i + 1) / count - 1.0 for i in range(count))
+        middle = logs.low + logs.half
+        return [inverse_softplus(math.exp(middle + logs.half * step)) for step in steps]
+
+
+def inverse_softplus(x: float) -> float:
+    """Return log(exp(x) - 1)."""
+    return x + math.log(-math.expm1(-x))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +270,7 @@ class Pieces:
 class Patched:
     """Follow a law, but hold `value` at the elements from `start` to `stop`."""
 
-    law: Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Pieces
+    law: Distribution
     start: int
     stop: int
     value: float
@@ -237,7 +286,18 @@ class Patched:
 
 
 Distribution = (
-    Uniform | Normal | TruncatedNormal | Constant | Ones | Orthogonal | Sparse | Pieces | Patched
+    Uniform
+    | Normal
+    | TruncatedNormal
+    | LogUniform
+    | InverseSoftplus
+    | Constant
+    | Ones
+    | Placed
+    | Orthogonal
+    | Sparse
+    | Pieces
+    | Patched
 )
 
 
@@ -247,7 +307,7 @@ def is_random(distribution: Distribution) -> bool:
         return is_random(distribution.law)
     if isinstance(distribution, Pieces):
         return any(map(is_random, set(distribution.laws)))
-    return not isinstance(distribution, Constant | Ones)
+    return not isinstance(distribution, Constant | Ones | Placed)
 
 
 def leaves(distribution: Distribution) -> Iterator[Distribution]:
@@ -263,9 +323,12 @@ def leaves(distribution: Distribution) -> Iterator[Distribution]:
 
 def is_elementwise(
     distribution: Distribution,
-) -> TypeGuard[Uniform | Normal | TruncatedNormal | Constant]:
+) -> TypeGuard[Uniform | Normal | TruncatedNormal | LogUniform | InverseSoftplus | Constant]:
     """Tell whether all elements are drawn alike, wherever they stand."""
-    return isinstance(distribution, Uniform | Normal | TruncatedNormal | Constant)
+    return isinstance(
+        distribution,
+        Uniform | Normal | TruncatedNormal | LogUniform | InverseSoftplus | Constant,
+    )
 
 
 def is_drawn_whole(distribution: Distribution) -> TypeGuard[Orthogonal | Sparse]:

@@ -51,12 +51,12 @@ def evaluate(text: str, names: Names) -> Value:
     """
     if text in names:
         return _bounded(text, names[text])
-    tree, used = _parsed(text)
+    tree, used = parsed(text)
     for name in used:
         if name not in names and name not in _CONSTANTS:
             raise UnknownNameError(text, name, names)
     try:
-        return _value(text, tree, names)
+        return value_of(text, tree, names)
     except ZeroDivisionError:
         raise ValueError(f"{shown(text)} divides by zero") from None
 
@@ -117,13 +117,20 @@ def evaluate_condition(condition: object, names: Names) -> bool:
     return _truth(condition, evaluate(condition, names))
 
 
-class _Parsed(NamedTuple):
+class Parsed(NamedTuple):
+    """Hold an expression's tree, and the names that it uses."""
+
     tree: ast.expr
     names: tuple[str, ...]
 
 
 @functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> _Parsed:
+def parsed(text: str) -> Parsed:
+    """Read an expression.
+
+    Raises:
+        ValueError: if it is none.
+    """
     if len(text) > LONGEST:
         raise ValueError(f"expected an expression of at most {LONGEST} characters")
     if not _TOKENS.fullmatch(text):
@@ -132,7 +139,7 @@ def _parsed(text: str) -> _Parsed:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise _refused(text) from None
-    return _Parsed(tree.body, tuple(dict.fromkeys(_names_of(text, tree.body))))
+    return Parsed(tree.body, tuple(dict.fromkeys(expression_names(text, tree.body))))
 
 
 def _refused(text: str) -> ValueError:
@@ -142,7 +149,7 @@ def _refused(text: str) -> ValueError:
     )
 
 
-def _names_of(text: str, node: ast.expr) -> list[str]:
+def expression_names(text: str, node: ast.expr) -> list[str]:
     """Return the names that an expression uses; refuse what is none."""
     match node:
         case ast.Constant(value=int() | float() | str() as constant):
@@ -178,7 +185,7 @@ def _names_of(text: str, node: ast.expr) -> list[str]:
             parts = arguments
         case _:
             raise _refused(text)
-    return [name for part in parts for name in _names_of(text, part)]
+    return [name for part in parts for name in expression_names(text, part)]
 
 
 def _bounded(text: str, value: Value) -> Value:
@@ -187,8 +194,9 @@ def _bounded(text: str, value: Value) -> Value:
     return value
 
 
-def _value(text: str, node: ast.expr, names: Names) -> Value:
-    of = functools.partial(_value, text, names=names)
+def value_of(text: str, node: ast.expr, names: Names) -> Value:
+    """Evaluate a part of an expression that `parsed` has read."""
+    of = functools.partial(value_of, text, names=names)
     match node:
         case ast.Constant(value=constant):
             result: Value = constant
@@ -286,9 +294,9 @@ def _compared(text: str, left: Value, ops: list[ast.cmpop], others: Any) -> bool
             case ast.NotEq():
                 holds = not _same(left, right)
             case ast.In():
-                holds = _contains(text, right, left)
+                holds = contains(text, right, left)
             case ast.NotIn():
-                holds = not _contains(text, right, left)
+                holds = not contains(text, right, left)
             case _:
                 holds = _ORDERS[type(op)](_number(text, left), _number(text, right))
         if not holds:
@@ -302,7 +310,12 @@ def _same(left: Value, right: Value) -> bool:
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
-def _contains(text: str, whole: Value, part: Value) -> bool:
+def contains(text: str, whole: Value, part: Value) -> bool:
+    """Evaluate `in`.
+
+    Raises:
+        ValueError: if nothing can be in it.
+    """
     if isinstance(whole, list):
         return any(_same(part, item) for item in whole)
     if isinstance(whole, str | dict) and isinstance(part, str):

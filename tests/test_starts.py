@@ -68,10 +68,72 @@ def stacked_depth(found: Arrays) -> None:
     assert all(map(is_orthogonal, found["mlp.gate"]))
 
 
+def mamba(found: Arrays) -> None:
+    expected = np.tile(np.log(np.arange(1.0, 17.0)), (64, 1)).astype(np.float32)
+    np.testing.assert_array_equal(found["mixer.A_log"], expected)
+    # Softplus gives the step sizes back, whose logarithm is an affine function of the words.
+    steps = np.log(np.log1p(np.exp(found["mixer.dt_proj.bias"].astype(np.float64))))
+    low, high = np.log(0.001), np.log(0.1)
+    name = "mixer.dt_proj.bias"
+    uniform = alone(name, (64,), {"name": "uniform", "a": -1, "b": 1}, dtype="float32")
+    expected = (low + high) / 2 + uniform * (high - low) / 2
+    np.testing.assert_allclose(steps, expected, rtol=1e-6)
+
+
+def hippo(found: Arrays) -> None:
+    root = np.sqrt(2.0 * np.arange(64) + 1.0)
+    expected = -np.tril(root[:, None] * root, -1) - np.diag(np.arange(64) + 1.0)
+    np.testing.assert_allclose(found["A"], expected, rtol=1e-7)
+    np.testing.assert_allclose(found["B"], root, rtol=1e-7)
+
+
+def rotary(found: Arrays) -> None:
+    expected = 1.0 / 10000.0 ** (np.arange(0, 64, 2) / 64)
+    np.testing.assert_allclose(found["rotary.inv_freq"], expected, rtol=1e-7)
+
+
+def rwkv_ramp(found: Arrays) -> None:
+    for layer in range(4):
+        expected = -5 + 8 * (np.arange(64) / 63) ** (0.7 + 1.3 * layer / 3)
+        np.testing.assert_allclose(found[f"blocks.{layer}.att.time_decay"], expected, rtol=1e-6)
+
+
+def sinusoids(found: Arrays) -> None:
+    position = np.arange(128.0)[:, None]
+    angles = position / 10000.0 ** (2 * np.arange(16) / 32)
+    paper = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(128, 32)
+    np.testing.assert_allclose(found["paper"], paper, atol=1e-7)
+    angles = position * np.exp(np.arange(16) * -(np.log(10000.0) / 15))
+    halves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    np.testing.assert_allclose(found["tensor2tensor"][0], halves, atol=1e-7)
+    halves[1] = 0.0
+    np.testing.assert_allclose(found["fairseq"], halves, atol=1e-7)
+
+
+def fixed_list(found: Arrays) -> None:
+    assert found["sobel"].tolist() == [[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]]]
+    assert found["position_ids"].dtype == np.int64
+    assert found["position_ids"].tolist() == [list(range(512))]
+
+
+def bias_by_fans(found: Arrays) -> None:
+    for name, count, fan_in in (("fc.bias", 32, 50), ("head.bias", 10, 32)):
+        bound = 1 / np.sqrt(fan_in)
+        expected = alone(name, (count,), {"name": "uniform", "a": -bound, "b": bound})
+        np.testing.assert_allclose(found[name], expected, rtol=1e-6)
+
+
 STARTS: Mapping[str, Callable[[Arrays], None]] = {
     "forget_bias": forget_bias,
     "zero_queries": zero_queries,
     "stacked_depth": stacked_depth,
+    "mamba": mamba,
+    "hippo": hippo,
+    "rotary": rotary,
+    "rwkv_ramp": rwkv_ramp,
+    "sinusoids": sinusoids,
+    "fixed_list": fixed_list,
+    "bias_by_fans": bias_by_fans,
 }
 
 

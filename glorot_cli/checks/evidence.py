@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,14 +13,17 @@ import numpy as np
 
 from glorot_cli.checks.pairing import UNCHECKED, VerifiedTensor, pair, plan_of, unchecked
 from glorot_cli.distributions import (
-    Constant,
     Distribution,
+    InverseSoftplus,
+    LogUniform,
     Normal,
-    Ones,
     Orthogonal,
     Patched,
     Pieces,
     Sparse,
+    Uniform,
+    inverse_softplus,
+    is_random,
 )
 from glorot_cli.drawing import drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
@@ -160,7 +163,7 @@ def _tested(law: Distribution) -> int:
     if isinstance(law, Pieces):
         each = sum(map(_tested, law.laws))
         return each * law.count if len(law.laws) == 1 else each
-    return not isinstance(law, Constant | Ones | Orthogonal)
+    return is_random(law) and not isinstance(law, Orthogonal)
 
 
 def _taker(tensor: PlannedTensor, threshold: float) -> _Taker | _KernelsTaker:
@@ -231,6 +234,9 @@ class _Taker:
         self.tensor = tensor
         self.threshold = threshold
         self.distribution, self.patch = _parted(tensor.distribution)
+        self._logarithm: Callable[[Array], Array] | None = None
+        if isinstance(self.distribution, LogUniform | InverseSoftplus):
+            self.distribution, self._logarithm = _by_logarithm(self.distribution)
         self.alarms: list[Alarm] = []
         self.content: tuple[object, ...] | None = None
         self.order: tuple[object, ...] | None = None
@@ -260,12 +266,14 @@ class _Taker:
             self._parts.clear()
 
     def _taken(self, first: int, values: Array) -> _Part | None:
-        if isinstance(self.distribution, Constant | Ones):
+        if not is_random(self.distribution):
             return self._mismatch(first, values)
         if self.patch is not None:
             values = self._outside(first, values)
         whole = isinstance(self.distribution, Orthogonal | Sparse)
         wide = values.astype(np.float64 if values.itemsize > 4 else np.float32, copy=whole)
+        if self._logarithm is not None:
+            wide = self._logarithm(wide)
         if first == 0:
             self._leading = wide[:LEADING].copy()
         if whole:
@@ -301,7 +309,7 @@ class _Taker:
 
     def _test(self) -> Iterator[Alarm]:
         shape = self.tensor.shape
-        if isinstance(self.distribution, Constant | Ones):
+        if not is_random(self.distribution):
             if self._parts:
                 first, (expected, found), _ = self._parts[0]
                 at = [int(i) for i in np.unravel_index(first, shape)]
@@ -357,6 +365,26 @@ def _parted(distribution: Distribution) -> tuple[Any, tuple[int, int, float] | N
             distribution.value,
         )
     return distribution, None
+
+
+def _by_logarithm(
+    law: LogUniform | InverseSoftplus,
+) -> tuple[Uniform, Callable[[Array], Array]]:
+    """Return what to test instead: values that are spread evenly, and how they are reached."""
+    of = law if isinstance(law, LogUniform) else law.of
+    logs = of.logarithm
+    # Far enough from 0 that a rounding of an element is no more than one of the values.
+    far = 2.0
+    if isinstance(law, InverseSoftplus):
+        far += max(abs(inverse_softplus(end)) for end in (of.low, of.high))
+
+    def logarithm(values: Array) -> Array:
+        with np.errstate(all="ignore"):
+            x = np.logaddexp(0.0, values) if isinstance(law, InverseSoftplus) else values
+            result: Array = np.log(x.astype(np.float64)) - logs.low + far
+        return result
+
+    return Uniform(far, far + 2.0 * logs.half), logarithm
 
 
 def _find_twins(takers: Sequence[_Taker]) -> None:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glorot_cli.distributions import Constant, Ones, Orthogonal, Patched, Pieces, Sparse
+from glorot_cli.distributions import (
+    Constant,
+    InverseSoftplus,
+    LogUniform,
+    Ones,
+    Orthogonal,
+    Patched,
+    Pieces,
+    Sparse,
+)
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.formats.stored import StoredTensor
 from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import Sketch, quality
+from glorot_cli.placed import ByIndex, Values
 from glorot_cli.plan import PlannedTensor
 
 # A tensor that is as its provenance claims is said to disagree with less than this chance a test.
@@ -33,7 +43,7 @@ def agrees(
             return (m.minimum, m.maximum) == (min(value, patch), max(value, patch)) and _same(
                 m.offset, distribution.mean(planned.shape), planned.dtype
             )
-        case Patched() | Pieces():
+        case Patched() | Pieces() | LogUniform() | InverseSoftplus() | ByIndex() | Values():
             return None
         case Constant(value=value):
             return m.minimum == m.maximum and _same(m.minimum, value, planned.dtype)

@@ -15,6 +15,7 @@ from glorot_cli.initializers.decided import Decided
 from glorot_cli.initializers.gain import GAINS, calculate_gain
 from glorot_cli.initializers.kernel import Kernel
 from glorot_cli.initializers.pieces import indexed, indices_used, packed
+from glorot_cli.initializers.placed import Formula, Given
 from glorot_cli.initializers.table import CLASS_NAMES, INITIALIZERS
 from glorot_cli.signatures import EXAMPLE, bind
 
@@ -81,8 +82,11 @@ def _decide_one(choice: InitializerChoice, kernel: Kernel, names: Names) -> Deci
             raise SpecError(f"an initializer needs 'name', which is missing, as in {EXAMPLE}", path)
         name = find_initializer(said, (*path, "name"))
     seed = checked_seed(given.pop("seed", None), names, (*path, "seed"))
+    if given.pop("fans_of", None) is not None and kernel.donor is None:
+        message = "fans_of stands on a tensor's entry, or where it has one initializer"
+        raise SpecError(message, (*path, "fans_of"), at_key=True)
     function = INITIALIZERS[name].function
-    arguments = bind(function, given, names, path, name, ("name", "seed"))
+    arguments = bind(function, given, names, path, name, ("name", "seed", "fans_of"))
     for key, value in given.items():
         if isinstance(value, str) and isinstance(arguments[key], float):
             kernel.say(key, value, arguments[key])
@@ -96,4 +100,9 @@ def _decide_one(choice: InitializerChoice, kernel: Kernel, names: Names) -> Deci
         raise SpecError(f"{name} draws nothing, so it takes no seed", (*path, "seed"), at_key=True)
     if arguments.get("per", "") is None:
         del arguments["per"]  # the spec's own, which the kernel says
+    for key, argument in arguments.items():
+        if isinstance(argument, Formula):
+            arguments[key] = argument.text
+        elif isinstance(argument, Given):
+            arguments[key] = list(argument.numbers)
     return Decided(name, arguments, distribution, seed, kernel.steps)

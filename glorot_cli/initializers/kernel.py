@@ -18,7 +18,8 @@ class Kernel:
     `assumed` are the roles that its rank suggests, where the spec says no axes; exact fans count by
     them, and nothing else does. `per` says what an initialiser of whole kernels sees where nothing
     else does: each by itself, or the tensor. `index` names the indices along the axes that
-    expressions may use. `steps` collects the arithmetic, for `explain`.
+    expressions may use. `donor` is the kernel whose fans count instead. `steps` collects the
+    arithmetic, for `explain`.
     """
 
     shape: Shape
@@ -28,14 +29,22 @@ class Kernel:
     assumed: str | None = None
     per: Per = "kernel"
     index: tuple[str | None, ...] = ()
+    donor: Kernel | None = None
     steps: list[str] = field(default_factory=list, compare=False)
 
     @property
     def fans(self) -> Fans:
         """The fans by the kernel's rule; ValueError where the rule has none for this shape."""
-        fans = count_fans(self.rule, self.shape, self.counted_axes, self.fused)
-        self.steps.append(f"fan_in = {fans.fan_in}, fan_out = {fans.fan_out} ({self.rule} rule)")
+        fans = self.count()
+        rule = f"{self.rule} rule" if self.donor is None else f"{self.donor.rule} rule, by fans_of"
+        self.steps.append(f"fan_in = {fans.fan_in}, fan_out = {fans.fan_out} ({rule})")
         return fans
+
+    def count(self) -> Fans:
+        """Count the fans, without a word; ValueError where the rule has none for this shape."""
+        if self.donor is not None:
+            return self.donor.count()
+        return count_fans(self.rule, self.shape, self.counted_axes, self.fused)
 
     @property
     def counted_axes(self) -> str | None:

@@ -86,6 +86,8 @@ def indices_used(choice: InitializerChoice, kernel: Kernel) -> list[int]:
     """Return the axes whose index the initialiser's expressions use."""
     if not any(kernel.index) or not isinstance(choice.value, Mapping):
         return []
+    if choice.value.get("name") == "by_index":
+        return []  # it evaluates its expression at each place itself
     words = {
         word
         for key, value in choice.value.items()

@@ -150,3 +150,15 @@ def sparse(kernel: Kernel, *, sparsity: Number, std: Number = 0.01) -> Sparse:
     if not 0.0 <= sparsity <= 1.0:
         raise ValueError(f"expected a sparsity from 0 to 1, found {sparsity!r}")
     return Sparse(positive(std, "std"), math.ceil(sparsity * rows))
+
+
+def torch_bias(kernel: Kernel) -> Uniform:
+    """U(-bound, bound), bound = 1 / sqrt(fan_in), of the kernel beside it (torch's layers).
+
+    The fans are those of the tensor that `fans_of` names, by default of "{stem}.weight".
+    """
+    if kernel.donor is None:
+        raise ValueError("torch_bias needs fans_of, the name of a kernel")
+    fan_in = kernel.fans.fan_in
+    bound = kernel.say("bound", f"1 / sqrt({fan_in})", 1.0 / math.sqrt(fan_in))
+    return Uniform(-bound, bound)

@@ -20,6 +20,7 @@ from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import Fans, Shape, count_fans
 from glorot_cli.initializers import Decided, Kernel, decide
+from glorot_cli.placed import Placed
 from glorot_cli.plan.holding import check_held
 from glorot_cli.streams import DEFAULT
 
@@ -42,6 +43,7 @@ class Draft(NamedTuple):
     tie: tuple[str, Shape | None] | None
     rest: dict[str, Any]
     typed: bool = False
+    fans_of: str | None = None
 
 
 class Decision(NamedTuple):
@@ -69,14 +71,15 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
         raise SpecError(
             f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
         ) from None
-    if decided.uses_fans and "layer" not in draft.rest and not draft.typed:
+    own = kernel.donor is None and decided.uses_fans
+    if own and "layer" not in draft.rest and not draft.typed:
         decided.steps.extend(_missing_roles(kernel))
     law = decided.distribution
     if draft.patch is not None:
         assert not isinstance(law, Patched)
         law = Patched(law, *draft.patch)
     _check_values(law, draft)
-    assumed = kernel.assumed if decided.uses_fans and kernel.counted_axes != kernel.axes else None
+    assumed = kernel.assumed if own and kernel.counted_axes != kernel.axes else None
     fans, exact = _fans(choice, kernel, decided), _exact(choice, draft, decided)
     return Decision(decided, law, fans, exact, assumed)
 
@@ -99,7 +102,7 @@ def _check_values(distribution: Distribution, draft: Draft) -> None:
     if draft.rest["rng"] != DEFAULT or draft.dtype not in PRECISIONS:
         return  # a framework rounds as it does, past a limit too
     if draft.dtype not in ("float32", "float64") or not isinstance(
-        distribution, Constant | Ones | Normal
+        distribution, Constant | Ones | Placed | Normal
     ):
         _check_bounds(distribution, draft)
 
@@ -122,8 +125,9 @@ def _fans(choice: InitializerChoice, kernel: Kernel, decided: Decided) -> Fans |
     if not decided.uses_fans and len(kernel.shape) < 2:
         return None
     try:
-        axes = kernel.counted_axes if decided.uses_fans else kernel.axes
-        return count_fans(kernel.rule, kernel.shape, axes, kernel.fused)
+        if decided.uses_fans:
+            return kernel.count()
+        return count_fans(kernel.rule, kernel.shape, kernel.axes, kernel.fused)
     except ValueError:
         return None
 
@@ -133,11 +137,13 @@ def _exact(
 ) -> tuple[Fans, Distribution] | None:
     """Work out the law by exact fans, where the rule's fans decide and are others."""
     kernel = draft.kernel
-    if not decided.uses_fans or (kernel.axes is None and len(kernel.shape) > 1):
-        return None
     one = kernel.piece() if isinstance(choice.value, list) else kernel
+    one = one.donor or one
+    if not decided.uses_fans or (one.axes is None and len(one.shape) > 1):
+        return None
     fans = count_fans("exact", one.shape, one.axes, one.fused)
     if fans == _fans(choice, kernel, decided):
         return None
-    exact = decide(choice, replace(kernel, rule="exact", steps=[]), draft.names)
+    donor = kernel.donor and replace(kernel.donor, rule="exact")
+    exact = decide(choice, replace(kernel, rule="exact", donor=donor, steps=[]), draft.names)
     return fans, exact.distribution

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from glorot_cli.distributions import (
     Constant,
     Distribution,
+    LogUniform,
     Normal,
     Ones,
     Orthogonal,
@@ -20,6 +21,7 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Precision, numpy_dtype
 from glorot_cli.fans import Shape
+from glorot_cli.placed import ByIndex, Values
 
 # No word of 32 bits is further out, in standard deviations of a normal distribution.
 FARTHEST = 6.4
@@ -35,6 +37,12 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
     Raises:
         ValueError: if the dtype holds no such values.
     """
+    if isinstance(distribution, ByIndex | Values):
+        # Few plans have one, and no other needs NumPy here.
+        from glorot_cli.streams.fixed import check_values
+
+        check_values(distribution.sample(shape), dtype)
+        return
     if dtype in INTEGER_RANGES:
         _check_whole(distribution, dtype)
         return
@@ -47,6 +55,9 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
         case Pieces():
             for law in dict.fromkeys(distribution.laws):
                 check_held(law, distribution.kernel_shape(shape), name, dtype)
+        case LogUniform(low=low, high=high):
+            _check_scale("low", low, name, dtype)
+            _check_range(low, high, dtype)
         case Uniform():
             _check_uniform(distribution, name, dtype)
         case Normal(centre=centre, stddev=stddev):
@@ -198,10 +209,10 @@ def _as_drawn(
             return Normal(0.0, _element_std(distribution, shape))
         case Sparse(stddev=stddev):
             return Normal(0.0, stddev)
-        case Constant() | Ones() | Pieces():
-            return None
-        case _:
+        case Uniform() | Normal() | TruncatedNormal():
             return distribution
+        case _:
+            return None
 
 
 def _step(value: float, precision: Precision) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
@@ -19,6 +20,7 @@ from glorot_cli.fans import Shape
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
 from glorot_cli.plan.decisions import Decision, Draft, decide_draft
+from glorot_cli.plan.donors import Donors
 from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
@@ -81,6 +83,7 @@ class _Planner:
         # Whether any entry is left by conditions and empty ranges.
         self.stands = False
         self.asked: dict[str, Asked] = {}
+        self.donors = Donors(self._drafts)
         # What a framework draws, it draws for tensors.
         self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
 
@@ -213,6 +216,7 @@ class _Planner:
             tie=None if entry.tie is None else (entry.tie, entry.shape),
             rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
             typed=entry.axes is None and entry.type is not None,
+            fans_of=entry.fans_of,
         )
 
     def _planned(self, draft: Draft) -> PlannedTensor:
@@ -224,6 +228,9 @@ class _Planner:
                 tied_to=target, **draft.rest,
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
+        donor = self.donors.of(choice, draft)
+        if donor is not None:
+            draft = draft._replace(kernel=replace(draft.kernel, donor=donor))
         decided, law, fans, exact, assumed = self._decision(choice, draft)
         if assumed is not None:
             self.guesses.count_axes(assumed, draft.name)

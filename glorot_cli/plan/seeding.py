@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from glorot_cli.plan.tensors import PlannedTensor
 
 DEFAULT_DECIDES = "the dialect's default"
-_CONSTANTS = ("zeros", "ones", "constant", "identity", "Zeros", "Ones", "Constant", "Identity")
+_CONSTANTS = ("zeros", "ones", "constant", "identity", "Zeros", "Ones", "Constant", "Identity",
+    "by_index", "sinusoid", "values", "eye", "dirac")  # fmt: skip
 
 
 class Asked(NamedTuple):

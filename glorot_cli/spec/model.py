@@ -74,6 +74,11 @@ class TensorEntry(Table):
     fused: Size = Field(
         1, description="How many equal kernels the O axis holds side by side; fans are of one."
     )
+    fans_of: str | None = Field(
+        None,
+        description="The name of a tensor whose fans count instead of its own; {stem} is this "
+        "one's name up to its last . or /.",
+    )
     index: list[str | None] | str | None = Field(
         None,
         description="Names for the indices along the axes, which expressions of its initializer "

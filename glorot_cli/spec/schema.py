@@ -216,7 +216,8 @@ def _initializer(further: Schema | None = None) -> Schema:
         own = _object(signature_table(initializer.function))
         names = [name, *(alias for alias, snake in CLASS_NAMES.items() if snake == name)]
         own["properties"]["name"] = {"enum": names}
-        own["properties"] |= {"seed": SEED_SCHEMA, **(further or {})}
+        taken = {"seed": SEED_SCHEMA, "fans_of": {"type": "string"}}
+        own["properties"] |= {**taken, **(further or {})}
         own["required"] = ["name", *own["required"]]
         forms.append(own)
     return {"anyOf": [{"enum": [*INITIALIZERS, *CLASS_NAMES]}, *forms]}

@@ -64,6 +64,7 @@ def drawer(rng: str, request: Request) -> Draw:
         ValueError: if the stream cannot draw them, or the dtype holds no such values.
     """
     from glorot_cli.distributions import Constant, Ones, Patched, Pieces, is_random
+    from glorot_cli.placed import ByIndex, Values
     from glorot_cli.streams import fixed
 
     module = import_module(f"glorot_cli.streams.{STREAMS[rng].module}")
@@ -75,6 +76,8 @@ def drawer(rng: str, request: Request) -> Draw:
     match request.law:
         case Constant(value=value):
             return fixed.constant(value, request.dtype)
+        case ByIndex() | Values():
+            return fixed.placed(request.law, request.shape, request.dtype)
         case Ones():
             return fixed.ones(request.law, request.dtype)
         case Pieces():

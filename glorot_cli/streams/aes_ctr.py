@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+from glorot_cli import elementary
 from glorot_cli.distributions import (
     Constant,
     Distribution,
+    InverseSoftplus,
+    LogUniform,
     Normal,
     Ones,
     Orthogonal,
@@ -30,9 +33,11 @@ from glorot_cli.distributions import (
     Sparse,
     TruncatedNormal,
     Uniform,
+    inverse_softplus,
 )
 from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
 from glorot_cli.fans import Shape
+from glorot_cli.placed import ByIndex, Values
 from glorot_cli.streams import fixed, kernels, pieces, quantile, whole
 from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Array
@@ -102,6 +107,10 @@ def drawer(distribution: Distribution, shape: Shape, seed: int, name: str, dtype
             return pieces.drawer(distribution, shape, leaf)
         case Ones():
             return fixed.ones(distribution, dtype)
+        case ByIndex() | Values():
+            return fixed.placed(distribution, shape, dtype)
+        case LogUniform() | InverseSoftplus():
+            exact = _log_uniform(distribution, key, dtype)
         case Uniform(limit=float()) if dtype in ("float32", "float64"):
             return _symmetric(distribution.high, key, dtype)
         case Orthogonal() | Sparse():
@@ -135,6 +144,10 @@ def bounds(distribution: Distribution, dtype: str) -> tuple[float, float]:
     match distribution:
         case Uniform(low=low, high=high):
             pass
+        case LogUniform(low=low, high=high):
+            pass
+        case InverseSoftplus(of=LogUniform(low=low, high=high)):
+            low, high = inverse_softplus(low), inverse_softplus(high)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
             low, high = centre + stddev * low, centre + stddev * high
         case Normal(centre=centre, stddev=stddev) if abs(centre) + stddev > largest:
@@ -183,6 +196,39 @@ def _uniform(law: Uniform, key: bytes, dtype: str) -> Draw:
         np.clip(out, law.low, law.high, out=out)
 
     return draw
+
+
+def _log_uniform(law: LogUniform | InverseSoftplus, key: bytes, dtype: str) -> Draw:
+    """Draw the logarithm evenly, and take it back, in float64; rounded once."""
+    logs = (law if isinstance(law, LogUniform) else law.of).logarithm
+    middle, half = logs.low + logs.half, logs.half
+    scale = half * (2.0**-63 if dtype == "float64" else 2.0**-31)
+    integer = "<i8" if dtype == "float64" else "<i4"
+
+    def draw(first: int, out: Array) -> None:
+        for start in range(0, out.size, fixed.CHUNK):
+            part = out[start : start + fixed.CHUNK]
+            words = np.empty(part.size, integer)
+            fill_words(key, first + start, words)
+            values = elementary.exp(words.astype(np.float64) * scale + middle)
+            if isinstance(law, InverseSoftplus):
+                values = inverse_softpluses(values)
+            np.copyto(part, values, casting="unsafe")
+
+    return draw
+
+
+def inverse_softpluses(x: Array) -> Array:
+    """Return log(exp(x) - 1) of float64 values, good where x is small too."""
+    # (exp(x) - 1) / x by Horner's rule below a half, where the difference would cancel.
+    small = np.minimum(x, 0.5)
+    series = np.ones_like(small)
+    for n in range(20, 1, -1):
+        series = 1.0 + series * small / n
+    below = elementary.log(small * series)
+    large = np.maximum(x, 0.5)
+    above = large + elementary.log(1.0 - elementary.exp(-large))
+    return np.where(x < 0.5, below, above)
 
 
 def _normal(law: Normal | TruncatedNormal, key: bytes, dtype: str) -> Draw:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from glorot_cli.distributions import (
     Constant,
     Distribution,
+    InverseSoftplus,
+    LogUniform,
     Normal,
     Ones,
     Orthogonal,
@@ -19,6 +21,7 @@ from glorot_cli.distributions import (
     Uniform,
 )
 from glorot_cli.fans import Shape
+from glorot_cli.placed import ByIndex, Values
 
 if TYPE_CHECKING:
     from typing import Any
@@ -68,7 +71,11 @@ def law_name(law: Distribution) -> str:
             return law_name(law.law)
         case Pieces():
             return " and ".join(dict.fromkeys(map(law_name, law.laws)))
-        case Constant() | Ones():
+        case LogUniform():
+            return "log-uniform"
+        case InverseSoftplus():
+            return "inverse softplus"
+        case Constant() | Ones() | ByIndex() | Values():
             return "constant"
 
 

@@ -1,0 +1,128 @@
+"""Distributions without chance, whose elements follow from their place in the tensor."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from glorot_cli.expressions import Value, parsed
+from glorot_cli.fans import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.float64]]
+
+# So many values are kept, or looked at to tell their mean; more are computed as they are drawn.
+LARGEST_TABLE = 1 << 20
+
+
+def axis_names(rank: int) -> tuple[str, ...]:
+    """Return the names of the indices along the axes: axis0, axis1, ..."""
+    return tuple(f"axis{axis}" for axis in range(rank))
+
+
+@dataclass(frozen=True, slots=True)
+class ByIndex:
+    """Hold an expression's value at each place, of axis0, axis1, ... and of `index`, their names.
+
+    `names` are what else it uses.
+    """
+
+    text: str
+    names: Mapping[str, Value] = field(hash=False)
+    index: tuple[str | None, ...] = ()
+
+    def values(self, shape: Shape, first: int, count: int) -> Array:
+        """Return some elements in float64, from a first index on.
+
+        Raises:
+            ValueError: if the expression has no number there.
+        """
+        import numpy as np
+
+        used = self._used(shape)
+        at = np.arange(first, first + count)
+        places = {axis: at // math.prod(shape[axis + 1 :]) % shape[axis] for axis in used}
+        if math.prod(used.values()) > LARGEST_TABLE:
+            return self._evaluated(places, count)
+        where = np.zeros(count, np.int64)
+        for axis, size in used.items():
+            where = where * size + places[axis]
+        return _table(self, shape)[where]
+
+    def sample(self, shape: Shape) -> Array:
+        """Return what the elements are made of: each value once for each place, or some of many."""
+        import numpy as np
+
+        if math.prod(self._used(shape).values()) <= LARGEST_TABLE:
+            return _table(self, shape)
+        size = math.prod(shape)
+        at = np.arange(LARGEST_TABLE) * (size // LARGEST_TABLE)
+        places = np.unravel_index(at, shape)
+        return self._evaluated(dict(enumerate(places)), LARGEST_TABLE)
+
+    def mean(self, shape: Shape) -> float:
+        return float(self.sample(shape).mean())
+
+    def std(self, shape: Shape) -> float:
+        return float(self.sample(shape).std())
+
+    def _used(self, shape: Shape) -> dict[int, int]:
+        """Return the axes whose index the expression uses, with their sizes."""
+        words, index = parsed(self.text).names, self.index or (None,) * len(shape)
+        return {
+            axis: shape[axis]
+            for axis, name in enumerate(axis_names(len(shape)))
+            if name in words or index[axis] in words
+        }
+
+    def _evaluated(self, places: Mapping[int, Any], count: int) -> Array:
+        from glorot_cli.array_expressions import evaluate_array
+
+        indices = {f"axis{axis}": place for axis, place in places.items()}
+        for axis, name in enumerate(self.index):
+            if name is not None and axis in places:
+                indices[name] = places[axis]
+        return evaluate_array(self.text, self.names, indices, count)
+
+
+@functools.lru_cache(maxsize=4)
+def _table(law: ByIndex, shape: Shape) -> Array:
+    """Return the values over the axes that an expression uses."""
+    import numpy as np
+
+    used = law._used(shape)
+    count = math.prod(used.values())
+    places = np.unravel_index(np.arange(count), tuple(used.values())) if used else ()
+    return law._evaluated(dict(zip(used, places, strict=True)), count)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Hold numbers that are given one by one, in C order."""
+
+    numbers: tuple[float, ...]
+
+    def values(self, shape: Shape, first: int, count: int) -> Array:
+        """Return some elements in float64, from a first index on."""
+        import numpy as np
+
+        return np.array(self.numbers[first : first + count])
+
+    def sample(self, shape: Shape) -> Array:
+        """Return the elements."""
+        return self.values(shape, 0, len(self.numbers))
+
+    def mean(self, shape: Shape) -> float:
+        return math.fsum(self.numbers) / len(self.numbers)
+
+    def std(self, shape: Shape) -> float:
+        mean = self.mean(shape)
+        return math.sqrt(math.fsum((x - mean) ** 2 for x in self.numbers) / len(self.numbers))
+
+
+Placed = ByIndex | Values
