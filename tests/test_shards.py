@@ -392,7 +392,7 @@ def test_a_configuration_of_others_is_never_replaced(plan: glorot.Plan) -> None:
     Path("out/config.json").write_text('{"mine": 1}')
     for more in ({"force": True}, {"resume": True}, {"resume": True, "force": True}):
         assert refusal(plan, "out", max_shard_size="460B", config="c.json", **more) == (
-            f"{Path('out').resolve()}/config.json is not the configuration that --config gives; "
+            f"{Path('out').resolve()}/config.json is not the config.json of these weights; "
             "move it away"
         )
     assert list(contents("out")) == ["config.json"]

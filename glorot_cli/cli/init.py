@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from glorot_cli.cli.options import (
     AllOption,
     DTypeOption,
+    FamilyOption,
     JsonOption,
     QuietOption,
     RngOption,
@@ -23,8 +25,15 @@ from glorot_cli.cli.options import (
     folds,
     note,
 )
-from glorot_cli.cli.specs import note_guesses, planned
+from glorot_cli.cli.specs import note_guesses, plan_and_config
 from glorot_cli.errors import GlorotError, shown
+
+if TYPE_CHECKING:
+    from glorot_cli.families import ModelConfig
+    from glorot_cli.plan import Plan
+
+# As huggingface_hub cuts them.
+SHARD_SIZE = "5GB"
 
 
 def init(
@@ -34,13 +43,15 @@ def init(
         typer.Option(
             "--output",
             "-o",
-            help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy.",
+            help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy; of a "
+            "config.json, a folder for from_pretrained.",
         ),
     ],
     seed: SeedOption = None,
     rng: RngOption = None,
     dtype: DTypeOption = None,
     set_: SetOption = None,
+    family: FamilyOption = None,
     strict: StrictOption = False,
     format: Annotated[
         str | None,
@@ -110,12 +121,17 @@ def init(
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     choice("--format", format, ("safetensors", "keras", "h5", "npy"))
-    plan = planned(spec, seed, dtype, set_, rng, strict=strict)
+    plan, model = plan_and_config(spec, seed, dtype, set_, rng, strict=strict, family=family)
+    beside = None if model is None else _beside(model, output, format, config)
+    if beside is not None:
+        max_shard_size = max_shard_size or SHARD_SIZE
     chosen = choose_format(output, format, sharded=max_shard_size is not None)
     if base is None and (only or resize):
         raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
     if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
         raise GlorotError(f"-o: {output} is the spec itself")
+    if model is None and config is not None:
+        _check_config(plan, config, strict=strict, quiet=quiet)
     kept = None if base is None else _checkpoint(base, only, resize)
     for notice in plan.notices + (() if kept is None else kept.notices(plan)):
         note(notice, quiet)
@@ -123,6 +139,8 @@ def init(
         settings: dict[str, Any] = {
             "max_shard_size": max_shard_size,
             "config": config,
+            "beside": beside,
+            "framework": None if model is None else "pt",
             "workers": workers,
             "force": force,
             "progress": progress,
@@ -159,10 +177,33 @@ def init(
     note_guesses(plan, quiet)
 
 
+def _beside(
+    model: ModelConfig, output: str, format: str | None, config: str | None
+) -> dict[str, bytes] | None:
+    """Return the texts beside a model's weights, if the output is the folder of a model."""
+    from glorot_cli.derive.models import texts_beside
+
+    if config is not None:
+        raise GlorotError(f"--config: {model.path} is the configuration already; leave it out")
+    if format not in (None, "safetensors"):
+        return None
+    is_folder = output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+    return texts_beside(model) if is_folder else None
+
+
+def _check_config(plan: Plan, config: str, *, strict: bool, quiet: bool) -> None:
+    """Say so if a configuration is of a known type, and means other tensors than the spec."""
+    from glorot_cli.derive.models import misfit
+
+    problem = misfit(plan, config)
+    if problem is not None and strict:
+        raise GlorotError(problem)
+    if problem is not None:
+        note(problem, quiet)
+
+
 def _note_unfinished(folder: str, quiet: bool) -> None:
     """Say that shards are to come: a rank that never ran leaves no other trace."""
-    from pathlib import Path
-
     from glorot_cli.formats.shards import is_complete, names_in
 
     if not is_complete(Path(folder)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glorot_cli.derive.weights import carried_spec, spec_of_weights
-from glorot_cli.errors import GlorotError, suggestion
+from glorot_cli.errors import GlorotError, listed, suggestion
 from glorot_cli.families import (
     NAME,
     Family,
@@ -22,6 +22,8 @@ from glorot_cli.families import (
 from glorot_cli.formats import shards
 from glorot_cli.formats.base import INDEX, MANIFEST
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.plan import Plan, make_plan
+from glorot_cli.spec import load_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,48 @@ def _check_settings(config: ModelConfig, family: Family, settings: Mapping[str, 
                 f"--set {key}: neither {config.path} nor {family.model_type} has such a key; "
                 f"{suggestion(key, {*known, *config.data})}"
             )
+
+
+def texts_beside(config: ModelConfig) -> dict[str, bytes]:
+    """Return what goes beside a model's weights: its configuration, and that of generation.
+
+    Raises:
+        GlorotError: if the latter cannot be read.
+    """
+    texts = {shards.CONFIG: config.written()}
+    generation = config.path.parent / shards.GENERATION
+    if generation.is_file():
+        try:
+            texts[shards.GENERATION] = generation.read_bytes()
+        except OSError as error:
+            raise GlorotError(f"cannot read {generation}: {error.strerror}") from None
+    return texts
+
+
+def misfit(plan: Plan, path: str) -> str | None:
+    """Say how a plan's tensors differ from those that a configuration means, if it is known.
+
+    Of a configuration of no known type, or none at all, nothing is said.
+    """
+    config = read_config(Path(path))
+    if config is None or config.model_type not in known_types():
+        return None
+    meant = make_plan(load_spec(spec_of_config(config, family_of(config))))
+    wanted = {tensor.name: tensor.shape for tensor in meant.tensors}
+    found = {tensor.name: tensor.shape for tensor in plan.tensors}
+    other = [
+        f"{name} is {list(found[name])}, not {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    kinds = {
+        "missing": [name for name in wanted if name not in found],
+        "unknown to it": [name for name in found if name not in wanted],
+        "of another shape": other,
+    }
+    parts = [f"{len(names)} {kind}: {listed(names, 2)}" for kind, names in kinds.items() if names]
+    if not parts:
+        return None
+    return f"{path} is of {config.model_type} with other tensors than the spec's; " + "; ".join(
+        parts
+    )

@@ -106,7 +106,9 @@ class ModelConfig:
         return replace(self, data=data, set_keys=frozenset(settings))
 
     def written(self) -> bytes:
-        """Return the text of a config.json with these keys, laid out as transformers does."""
+        """Return the text of a config.json with these keys: as it was, if nothing was set."""
+        if json.loads(self.text) == self.data:
+            return self.text.encode()
         return (json.dumps(self.data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -36,9 +36,17 @@ _NAMES = {
 }  # fmt: skip
 
 
-def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
-    """Write the header, with the bytes that the library would write, and place the tensors."""
-    return lay_out_tensors(plan, range(len(plan.tensors)), {"glorot": compact(provenance)}, path)
+def lay_out(
+    plan: Plan, provenance: Provenance, path: Path, framework: str | None = None
+) -> list[Extent]:
+    """Write the header, with the bytes that the library would write, and place the tensors.
+
+    transformers 4 wants the `framework` named, as `pt`.
+    """
+    metadata = {"glorot": compact(provenance)}
+    if framework is not None:
+        metadata["format"] = framework
+    return lay_out_tensors(plan, range(len(plan.tensors)), metadata, path)
 
 
 def lay_out_tensors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -20,8 +21,11 @@ LARGEST_INDEX = 128 << 20
 LARGEST_CONFIG = 64 << 20
 _SHARD = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors")
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
+# What a shard says of the texts that its run wrote beside it.
+BESIDE = "beside"
 # An expression of all names in such a folder.
-NAMES = rf"{_SHARD.pattern}|{re.escape(INDEX)}|{re.escape(CONFIG)}"
+NAMES = rf"{_SHARD.pattern}|{re.escape(INDEX)}|(generation_)?config\.json"
 _UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
@@ -91,8 +95,37 @@ def claim_of(file: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def digest(text: bytes) -> str:
+    """Return the hash by which a shard knows a text beside it."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def without_beside(claim: str) -> object:
+    """Return a shard's provenance without what it says of the texts beside it."""
+    try:
+        found = parse_json(claim)
+    except ValueError:
+        return claim
+    return {k: v for k, v in found.items() if k != BESIDE} if isinstance(found, dict) else claim
+
+
+def _texts_of(folder: Path, shard: str) -> list[str]:
+    """Return the names of the texts in a folder that the run that wrote a shard wrote too."""
+    ours = []
+    try:
+        said = parse_json(claim_of(folder / shard) or "{}").get(BESIDE) or {}
+        for name in (CONFIG, GENERATION):
+            place = folder / name
+            is_plain = place.is_file() and not place.is_symlink()
+            if is_plain and digest(place.read_bytes()) == said.get(name):
+                ours.append(name)
+    except (OSError, ValueError, AttributeError):
+        return []
+    return ours
+
+
 def written(folder: Path) -> list[PurePath]:
-    """Return what glorot wrote of a folder's shards: the index first, if it is of such."""
+    """Return what glorot wrote of a folder's shards: the index first, the texts last."""
     unfinished = re.compile(leavings.pattern(NAMES, leavings.TEMPORARY))
     names = [file.name for file in folder.iterdir()]
     foreign = {name for name in names if _SHARD.fullmatch(name) and claim_of(folder / name) is None}
@@ -106,6 +139,8 @@ def written(folder: Path) -> list[PurePath]:
             named = set(map(str, _weight_map(folder / INDEX).values())) & set(names)
             if named and named <= set(ours):
                 ours.insert(0, INDEX)
+    if first := next((name for name in ours if _SHARD.fullmatch(name)), None):
+        ours += _texts_of(folder, first)
     return [PurePath(name) for name in ours]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -27,13 +27,16 @@ State = Literal["missing", "foreign", "another run's", "damaged", "whole"]
 
 @dataclass(frozen=True, slots=True)
 class ShardedPlan:
-    """Hold a plan cut into shards: the folder, the tensors of each, and what each file carries."""
+    """Hold a plan cut into shards: the folder, the tensors of each, and what each file carries.
+
+    `beside` are texts that go into the folder too, by their names.
+    """
 
     plan: Plan
     folder: Path
     parts: tuple[tuple[int, ...], ...]
     provenance: Mapping[str, Any]
-    configuration: bytes | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
     def file(self, number: int) -> Path:
         """Return the path of a shard."""
@@ -44,8 +47,11 @@ class ShardedPlan:
         return sum(self.plan.tensors[index].nbytes for index in self.parts[number])
 
     def claim(self, number: int) -> dict[str, Any]:
-        """Return what a shard carries."""
-        return {**self.provenance, "shard": [number + 1, len(self.parts)]}
+        """Return what a shard carries, with the hashes of the texts that the same run writes."""
+        claim = {**self.provenance, "shard": [number + 1, len(self.parts)]}
+        if self.beside:
+            claim[shards.BESIDE] = {name: shards.digest(text) for name, text in self.beside.items()}
+        return claim
 
     def state(self, number: int) -> State:
         """Tell what is at a shard's path.
@@ -59,7 +65,7 @@ class ShardedPlan:
         claim = shards.claim_of(file)
         if claim is None:
             return "foreign"
-        if claim != compact(self.claim(number)):
+        if shards.without_beside(claim) != shards.without_beside(compact(self.claim(number))):
             return "another run's"
         try:
             stored = safetensors.read_headers(file).tensors
@@ -103,7 +109,9 @@ def write_folder(
         nbytes = sum(tensor.nbytes for tensor in plan.tensors)
         with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
             check_places(sharded.names(), folder)
-            sharded = _with_configuration(sharded)
+            sharded = _without_what_is_there(
+                sharded, shards.written(folder) if folder.is_dir() else ()
+            )
             try:
                 found = write(replace(sharded, folder=temporary))
             except FormatError as error:
@@ -119,23 +127,25 @@ def write_folder(
         with locked(folder, shared=ranks is not None):
             sweep(folder, shards.NAMES)
             found = write(
-                _with_configuration(sharded), ranks=ranks or ALONE, resume=resume, force=force
+                _without_what_is_there(sharded), ranks=ranks or ALONE, resume=resume, force=force
             )
     return [found.get(tensor.name) for tensor in plan.tensors]
 
 
-def _with_configuration(sharded: ShardedPlan) -> ShardedPlan:
-    """Leave a configuration that is there already; another is never replaced.
+def _without_what_is_there(sharded: ShardedPlan, ours: Collection[PurePath] = ()) -> ShardedPlan:
+    """Leave the texts that are there already; no other is replaced but those of an earlier run.
 
     Raises:
         FormatError: if there is another.
     """
-    place = sharded.folder / shards.CONFIG
-    if sharded.configuration is None or not os.path.lexists(place):
-        return sharded
-    if not place.is_file() or place.read_bytes() != sharded.configuration:
-        raise FormatError(f"{place} is not the configuration that --config gives; move it away")
-    return replace(sharded, configuration=None)
+    missing = {}
+    for name, text in sharded.beside.items():
+        place = sharded.folder / name
+        if PurePath(name) in ours or not os.path.lexists(place):
+            missing[name] = text
+        elif not place.is_file() or place.read_bytes() != text:
+            raise FormatError(f"{place} is not the {name} of these weights; move it away")
+    return replace(sharded, beside=missing)
 
 
 def write_shards(
@@ -241,7 +251,7 @@ def _another(file: Path) -> FormatError:
 
 
 def finish(sharded: ShardedPlan, *, force: bool, sync: bool) -> None:
-    """Write the index and the configuration once all shards are whole.
+    """Write the index, and what goes beside, once all shards are whole.
 
     Whoever writes the last shard writes them; two at once write the same bytes.
 
@@ -256,9 +266,7 @@ def finish(sharded: ShardedPlan, *, force: bool, sync: bool) -> None:
                 raise _another(sharded.file(number))
     if any(state != "whole" for state in states):
         return
-    texts: dict[str, bytes] = {}
-    if sharded.configuration is not None:
-        texts[shards.CONFIG] = sharded.configuration
+    texts = dict(sharded.beside)
     if count > 1:
         texts[INDEX] = shards.index_text(sharded.plan, sharded.parts).encode()
     for name, text in texts.items():

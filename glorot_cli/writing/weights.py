@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import FORMATS, Format, check_plan, choose_format
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
-from glorot_cli.formats.shards import LARGEST_CONFIG, parse_size, split
+from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, parse_size, split
 from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
@@ -47,6 +48,8 @@ def write_weights(
     format: str | None = None,
     max_shard_size: str | None = None,
     config: str | os.PathLike[str] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    framework: str | None = None,
     base: Checkpoint | None = None,
     ranks: Ranks | None = None,
     resume: bool = False,
@@ -58,10 +61,12 @@ def write_weights(
     """Draw every tensor of a plan into a file, and return their moments in the plan's order.
 
     `format` overrides the path's ending; `max_shard_size` (such as 5GB) makes a folder of shards;
-    `config` is a model's configuration to put beside or inside; `base` gives the tensors that are
-    kept rather than drawn; `ranks` writes one rank's shards only, and `resume` keeps those that are
-    there, whose moments are None then; `workers` defaults to all cores and changes no byte; `sync`
-    flushes to the disk before the file takes its name; `progress` is told the bytes written.
+    `config` is a model's configuration to put beside or inside, and `beside` are more texts for a
+    folder of shards, by their names; `framework` is what a lone .safetensors file says it is for;
+    `base` gives the tensors that are kept rather than drawn; `ranks` writes one rank's shards only,
+    and `resume` keeps those that are there, whose moments are None then; `workers` defaults to all
+    cores and changes no byte; `sync` flushes to the disk before the file takes its name; `progress`
+    is told the bytes written.
 
     Raises:
         FormatError: if the file cannot be written, or the format cannot hold the plan.
@@ -73,6 +78,8 @@ def write_weights(
     with errors_named(Path(path)):
         target = resolved(Path(path))
     settings = _settings(chosen, target, max_shard_size)
+    if chosen.name == "safetensors" and framework is not None:
+        settings["framework"] = framework
     kept = {} if base is None else base.drawers(plan)
     for tensor in plan.tensors:
         if tensor.name not in kept:
@@ -83,7 +90,7 @@ def write_weights(
         if base is not None and (resume or ranks is not None):
             check_base_is_elsewhere(base, target)
         return write_folder(
-            plan_shards(plan, target, max_shard_size, config=config, base=base),
+            plan_shards(plan, target, max_shard_size, config=config, beside=beside, base=base),
             kept,
             ranks=ranks,
             resume=resume,
@@ -136,6 +143,7 @@ def plan_shards(
     *,
     config: str | os.PathLike[str] | None,
     base: Checkpoint | None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> ShardedPlan:
     """Cut a plan into the shards of a folder.
 
@@ -150,7 +158,10 @@ def plan_shards(
     claim = provenance(plan, base)
     if base is not None:
         claim["base"] = {**claim["base"], "sha256": base.files.digest()}
-    return ShardedPlan(plan, target, parts, claim, configuration)
+    texts = dict(beside or {})
+    if configuration is not None:
+        texts[CONFIG] = configuration
+    return ShardedPlan(plan, target, parts, claim, texts)
 
 
 def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:
