@@ -10,7 +10,7 @@ from typing import Any
 
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor
-from glorot_cli.formats.texts import parse_json
+from glorot_cli.formats.texts import check_writable, parse_json
 from glorot_cli.plan import Plan, PlannedTensor, make_plan
 from glorot_cli.spec import load_spec
 from glorot_cli.writing.weights import PROVENANCE_FORMAT, provenance
@@ -28,6 +28,7 @@ def read_claim(file: StoredFile) -> Claim | None:
         return None
     try:
         claim = parse_json(file.provenance)
+        check_writable(claim)
     except ValueError:
         return None
     return claim if isinstance(claim, dict) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,8 @@ from glorot_cli.errors import shown
 MOST_TENSORS = 500_000
 MOST_VALUES = 16 * MOST_TENSORS
 MOST_KEYS = 6 * MOST_TENSORS
+# A spec's own levels are at most 64; a repeat of several indices is recorded as some more.
+DEEPEST = 200
 
 
 class TooManyError(ValueError):
@@ -44,6 +47,27 @@ def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
         return json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def check_writable(value: Any) -> None:
+    """Check that a value which was read as JSON can be written as JSON again.
+
+    Raises:
+        ValueError: if it holds a number that JSON has not, or is nested too deeply.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+            raise ValueError("expected finite numbers")
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, dict | list)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
     planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed, strict)
     try:
         entries = tuple(planner.entries())
+        canonical = spec.canonical()
     except SpecError as error:
         raise spec.source.located(error) from None
     tensors = tuple(t for t in entries if t.tied_to is None and not t.skipped)
@@ -61,7 +62,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
         and planner.uses_seed
         and any(is_random(t.distribution) for t in tensors),
         rng=rng,
-        spec=spec.canonical() | ({"seed": planner.seed} if planner.uses_seed else {}),
+        spec=canonical | ({"seed": planner.seed} if planner.uses_seed else {}),
         notices=(*planner.notices(), *notices(tensors)),
     )
 

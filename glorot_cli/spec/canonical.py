@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.params import written_param
 from glorot_cli.repeats import RANGES
+
+LARGEST_BITS = 1328  # of 400 digits, as many as are read
+
+
+def check_numbers(value: Any, path: KeyPath = ()) -> None:
+    """Check that every number is one that JSON can hold.
+
+    Raises:
+        SpecError: at the first that is not.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError(f"expected a finite number, found {shown(value)}", path)
+    if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+        raise SpecError(f"expected a number of at most 400 digits, found {shown(value)}", path)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_numbers(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_numbers(item, (*path, index))
 
 
 def canonical(

@@ -35,7 +35,7 @@ from glorot_cli.params import check_overrides, evaluate_dims, evaluate_params
 from glorot_cli.products import check_products
 from glorot_cli.repeats import STAMPS, Stamped, stamp_layers, stamp_tensors
 from glorot_cli.signatures import Table, validated
-from glorot_cli.spec.canonical import canonical
+from glorot_cli.spec.canonical import canonical, check_numbers
 from glorot_cli.spec.plain import written_out
 from glorot_cli.spec.shapes import PARTS, bias_of, is_shaped, named, output_of
 from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
@@ -249,7 +249,12 @@ class Spec:
         return self.source.data
 
     def canonical(self) -> dict[str, Any]:
-        """Return the spec as plain data that JSON can hold without losing an order that matters."""
+        """Return the spec as plain data that JSON can hold without losing an order that matters.
+
+        Raises:
+            SpecError: at a number that JSON cannot hold, where nothing else has looked at it.
+        """
+        check_numbers(self.data)
         return canonical(self.data, self.params, self.dims)
 
 

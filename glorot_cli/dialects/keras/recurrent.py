@@ -200,6 +200,8 @@ def RNN(
 
 def StackedRNNCells(x: Dims, *, cells: InnerLayers) -> Built:
     """Step through cells one after the other."""
+    if not isinstance(cells, list) or not cells:
+        raise LayerError("expected a list of cells, found one or none", "cells")
     weights, groups = list[Weight](), Counters()
     for cell in cells:
         x, own = _cell(cell, x, "cells")
