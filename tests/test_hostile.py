@@ -28,7 +28,7 @@ from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile
 from glorot_cli.hdf5_reader import __main__ as reader
 from glorot_cli.spec.source import parse
-from tests.fuzz.cases import Opened, forget_peak, peak
+from tests.fuzz.commands import Opened, forget_peak, peak
 from tests.fuzz.pool import run_cases
 from tests.fuzz.seeds import KINDS
 from tests.hostile.make import NAMES, VALUES, make_all, safetensors

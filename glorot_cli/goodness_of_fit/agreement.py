@@ -56,7 +56,9 @@ def agrees(
                 None if min(planned.shape) < 2 else bool(names & {"orthogonal", "delta_orthogonal"})
             )
         case Sparse():
-            return None if distribution.zeros in (0, planned.shape[0]) else "sparse" in names
+            rows, columns = planned.shape
+            drawn = (rows - distribution.zeros) * columns
+            return None if distribution.zeros == 0 or drawn < 2 else "sparse" in names
         case _:
             return quality(distribution, sketch, planned.dtype) >= LEAST_OF_A_CLAIM
 

@@ -131,7 +131,7 @@ def _thresholds(distribution: Continuous, count: int) -> Array:
     """Return the points that part a distribution into `count` pieces of equal chance."""
     match distribution:
         case Uniform(low=low, high=high):
-            return low + 2.0 * (distribution.half * _shares(count))
+            return 2.0 * (low / 2.0 + distribution.half * _shares(count))
         case Normal(centre=centre, stddev=stddev):
             return centre + stddev * _quantiles(0.0, 1.0, count)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):

@@ -44,7 +44,7 @@ class Sketch:
         low, high = self.moments.minimum, self.moments.maximum
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             return []
-        edges = low + 2.0 * ((high / 2.0 - low / 2.0) * (np.arange(1, BINS) / BINS))
+        edges = 2.0 * (low / 2.0 + (high / 2.0 - low / 2.0) * (np.arange(1, BINS) / BINS))
         ends = np.searchsorted(self.ordered, edges.astype(self.ordered.dtype), side="right")
         return [int(n) for n in np.diff(np.concatenate(([0], ends, [self.ordered.size])))]
 

@@ -1,6 +1,6 @@
-"""Break files and specs at random, and check that every command answers each with one line.
+"""Break files, specs and their values at random, and check what every command makes of each.
 
-python -m tests.fuzz --cases 20000 --seed 0 [--only spec,h5] [--case 17 --only h5]
+python -m tests.fuzz --cases 20000 --seed 0 [--only spec,h5,values] [--case 17 --only h5]
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from pathlib import Path
 
 from tests.fuzz.cases import run_case
 from tests.fuzz.pool import Case, run_cases
-from tests.fuzz.seeds import KINDS
+from tests.fuzz.seeds import KINDS as FILES
+from tests.fuzz.values import KIND
+
+KINDS = (*FILES, KIND)
 
 
 def _said(case: Case, problem: str) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from tests.fuzz.cases import Result, run_case
+from tests.fuzz.cases import run_case
+from tests.fuzz.commands import Result
 
 Case = tuple[str, int]
 SECONDS = 10.0
