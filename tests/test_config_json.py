@@ -329,3 +329,58 @@ def test_a_configuration_for_a_spec_is_checked(run: Run) -> None:
     assert (code, err) == (0, f"note: {problem}\n")
     write("other.json", model_type="new")
     assert run(*arguments, "other.json", "--force")[::2] == (0, "")
+
+
+def test_tiny_keeps_the_groups_and_the_vocabulary(run: Run) -> None:
+    write(
+        model_type="qwen3",
+        architectures=["Qwen3ForCausalLM"],
+        hidden_size=4096,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        num_hidden_layers=4,
+        layer_types=["full_attention"] * 4,
+        vocab_size=1000,
+    )
+    assert run("init", "config.json", "--tiny", "-o", "tiny/")[0] == 0
+    written = json.loads(Path("tiny/config.json").read_text())
+    assert written["layer_types"] == ["full_attention"] * 2
+    assert (written["num_attention_heads"], written["num_key_value_heads"]) == (4, 1)
+    found = shapes("tiny/model.safetensors")
+    assert found["lm_head.weight"] == [1000, 64]
+    assert found["model.layers.1.self_attn.k_proj.weight"] == [16, 64]
+    assert "model.layers.2.self_attn.k_proj.weight" not in found
+
+
+def test_what_is_set_is_not_made_tiny(run: Run) -> None:
+    arguments = ("--tiny", "--set", "hidden_size=8", "--set", "num_hidden_layers=1", "--json")
+    code, out, _ = run("plan", "config.json", *arguments)
+    found = {t["name"]: t["shape"] for t in json.loads(out)["tensors"]}
+    assert code == 0
+    assert found["model.layers.0.mlp.up_proj.weight"] == [112, 8]
+    assert found["lm_head.weight"] == [32, 8]
+    assert "model.layers.1.mlp.up_proj.weight" not in found
+
+
+def test_more_layers_need_their_types(run: Run) -> None:
+    write(layer_types=["full_attention"])
+    assert run("plan", "config.json", "--set", "num_hidden_layers=2") == (
+        2,
+        "",
+        "glorot: --set num_hidden_layers: layer_types has 1 items only; set layer_types too\n",
+    )
+
+
+def test_tiny_needs_a_configuration_and_a_rule(run: Run) -> None:
+    Path("spec.json").write_text('{"w": [2, 2]}')
+    assert run("plan", "spec.json", "--tiny") == (
+        2,
+        "",
+        "glorot: --tiny is for a config.json with a model_type, and spec.json is none\n",
+    )
+    Path("mine.yaml").write_text("model_types:\n  llama: {}\ntensors: {w: {shape: [2]}}\n")
+    assert run("plan", "config.json", "--tiny", "--family", "mine.yaml") == (
+        2,
+        "",
+        "glorot: --tiny: mine.yaml has no rule for it; use --set\n",
+    )

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from glorot_cli.families import ModelConfig, family_of, known_types, spec_of_config
+from glorot_cli.families import (
+    ModelConfig,
+    family_of,
+    known_types,
+    spec_of_config,
+    tiny_settings,
+)
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
 
@@ -152,3 +158,15 @@ def test_class_defaults_have_as_many_parameters(model_type: str) -> None:
     plan = planned({"model_type": model_type, "architectures": [architecture]})
     stored = len(plan.tensors), sum(t.parameters for t in plan.tensors)
     assert stored == (tensors, parameters)
+
+
+@pytest.mark.parametrize("model_type", sorted(known_types()))
+def test_tiny_is_tiny(model_type: str) -> None:
+    given = {"model_type": model_type, "vocab_size": 1000, "pad_token_id": 0}
+    config = ModelConfig(Path("config.json"), "{}", given)
+    family = family_of(config)
+    if not family.tiny:
+        pytest.skip("it has no rule yet")
+    tiny = config.with_settings(tiny_settings(config, family))
+    plan = make_plan(load_spec(spec_of_config(tiny, family)))
+    assert 0 < sum(t.parameters for t in plan.tensors) < 500_000

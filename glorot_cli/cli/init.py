@@ -20,6 +20,7 @@ from glorot_cli.cli.options import (
     SetOption,
     SpecPath,
     StrictOption,
+    TinyOption,
     WorkersOption,
     choice,
     folds,
@@ -52,6 +53,7 @@ def init(
     dtype: DTypeOption = None,
     set_: SetOption = None,
     family: FamilyOption = None,
+    tiny: TinyOption = False,
     strict: StrictOption = False,
     format: Annotated[
         str | None,
@@ -121,7 +123,9 @@ def init(
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     choice("--format", format, ("safetensors", "keras", "h5", "npy"))
-    plan, model = plan_and_config(spec, seed, dtype, set_, rng, strict=strict, family=family)
+    plan, model = plan_and_config(
+        spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny
+    )
     beside = None if model is None else _beside(model, output, format, config)
     if beside is not None:
         max_shard_size = max_shard_size or SHARD_SIZE

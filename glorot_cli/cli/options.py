@@ -41,6 +41,10 @@ FamilyOption = Annotated[
     str | None,
     typer.Option("--family", metavar="FILE", help="Read a config.json by a family of your own."),
 ]
+TinyOption = Annotated[
+    bool,
+    typer.Option("--tiny", help="Make the model of a config.json tiny, by its family's rule."),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Guess no axes and no initializer: fail instead.")
 ]

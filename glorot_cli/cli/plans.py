@@ -23,6 +23,7 @@ from glorot_cli.cli.options import (
     SetOption,
     SpecPath,
     StrictOption,
+    TinyOption,
     choice,
     folds,
     names,
@@ -40,6 +41,7 @@ def plan(
     dtype: DTypeOption = None,
     set_: SetOption = None,
     family: FamilyOption = None,
+    tiny: TinyOption = False,
     strict: StrictOption = False,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -53,7 +55,7 @@ def plan(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    made = planned(spec, seed, dtype, set_, rng, strict=strict, family=family).selected(
+    made = planned(spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny).selected(
         include or (), exclude or ()
     )
     if not made.entries:
@@ -156,6 +158,7 @@ def spec(
     dtype: DTypeOption = None,
     set_: SetOption = None,
     family: FamilyOption = None,
+    tiny: TinyOption = False,
     json: JsonOption = False,
 ) -> None:
     """Print a spec of what a file describes."""
@@ -164,7 +167,7 @@ def spec(
     from glorot_cli.report import documents
 
     choice("--dtype", dtype, DTYPES)
-    model = read_model(file, read_settings(set_), dtype, family)
+    model = read_model(file, read_settings(set_), dtype, family, tiny=tiny)
     if model is None:
         if dtype is not None or set_:
             raise GlorotError("--dtype and --set change a config.json; here, edit the spec")

@@ -23,8 +23,9 @@ def planned(
     *,
     strict: bool = False,
     family: str | None = None,
+    tiny: bool = False,
 ) -> Plan:
-    return plan_and_config(spec, seed, dtype, dims, rng, strict=strict, family=family)[0]
+    return plan_and_config(spec, seed, dtype, dims, rng, strict=strict, family=family, tiny=tiny)[0]
 
 
 def plan_and_config(
@@ -36,6 +37,7 @@ def plan_and_config(
     *,
     strict: bool = False,
     family: str | None = None,
+    tiny: bool = False,
 ) -> tuple[Plan, ModelConfig | None]:
     """Plan what a path describes, with the config.json that it is or holds, if any."""
     from glorot_cli.dtypes import DTYPES
@@ -52,7 +54,7 @@ def plan_and_config(
     }
     given = {key: value for key, value in overrides.items() if value is not None}
     settings = read_settings(dims)
-    model = read_model(spec, settings, dtype, family)
+    model = read_model(spec, settings, dtype, family, tiny=tiny)
     if model is not None:
         try:
             plan = make_plan(load_spec(model.spec, given, model.left), strict=strict)
@@ -66,18 +68,25 @@ def plan_and_config(
 
 
 def read_model(
-    spec: str, settings: Mapping[str, object], dtype: str | None, family: str | None
+    spec: str,
+    settings: Mapping[str, object],
+    dtype: str | None,
+    family: str | None,
+    *,
+    tiny: bool = False,
 ) -> Model | None:
     """Read a config.json or a folder with one; None if it is neither.
 
     Raises:
-        GlorotError: if it is neither, but has a family.
+        GlorotError: if it is neither, but has a family or is to be tiny.
     """
     if not spec.endswith((".yaml", ".yml")) and spec != "-":
         from glorot_cli.derive.models import read_model as read
 
-        if (model := read(spec, settings, dtype, family)) is not None:
+        if (model := read(spec, settings, dtype, family, tiny=tiny)) is not None:
             return model
+    if tiny:
+        raise GlorotError(f"--tiny is for a config.json with a model_type, and {spec} is none")
     if family is not None:
         raise GlorotError(f"--family is for a config.json with a model_type, and {spec} is none")
     return None

@@ -18,6 +18,7 @@ from glorot_cli.families import (
     known_types,
     read_config,
     spec_of_config,
+    tiny_settings,
 )
 from glorot_cli.formats import shards
 from glorot_cli.formats.base import INDEX, MANIFEST
@@ -45,11 +46,14 @@ def read_model(
     settings: Mapping[str, object],
     dtype: str | None = None,
     family: str | None = None,
+    *,
+    tiny: bool = False,
 ) -> Model | None:
     """Read a config.json, or a folder with one; None if it is anything else.
 
     Of a folder the weights' own provenance comes first, then a model type that is known, then the
-    names of the weights. A family that the user brings comes before all of these.
+    names of the weights. A family that the user brings comes before all of these, and so
+    does the known type of a model that is to be `tiny`.
 
     Raises:
         GlorotError: if the configuration means no spec.
@@ -59,7 +63,7 @@ def read_model(
     if found is None:
         return None
     config = found.with_settings(settings, dtype)
-    if family is None and _holds_weights(place):
+    if family is None and not tiny and _holds_weights(place):
         stored = read_headers(place)
         carried = carried_spec(stored)
         if carried is not None:
@@ -68,6 +72,8 @@ def read_model(
             return Model(spec_of_weights(stored), config, settings, is_guess=True)
     chosen = family_of(config, None if family is None else Path(family))
     _check_settings(found, chosen, settings)
+    if tiny:
+        config = config.with_settings(tiny_settings(config, chosen))
     return Model(spec_of_config(config, chosen), config, {})
 
 

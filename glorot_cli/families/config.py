@@ -21,6 +21,8 @@ REFUSED = {
     "quantization_config": "quantised weights are no random start",
     "auto_map": "the model's own code decides its tensors",
 }
+# Lists of an item for each layer, which transformers checks.
+_OF_LAYERS = ("layer_types", "mlp_layer_types", "no_rope_layers")
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
@@ -100,16 +102,37 @@ class ModelConfig:
                 place.pop(last, None)
             else:
                 place[last] = value
+            if last == "num_hidden_layers":
+                _cut_to_layers(place, value, settings)
         if dtype is not None:
             there = [key for key in _DTYPE_KEYS if key in data] or [_DTYPE_KEYS[0]]
             data |= dict.fromkeys(there, dtype)
-        return replace(self, data=data, set_keys=frozenset(settings))
+        return replace(self, data=data, set_keys=self.set_keys | settings.keys())
 
     def written(self) -> bytes:
         """Return the text of a config.json with these keys: as it was, if nothing was set."""
         if json.loads(self.text) == self.data:
             return self.text.encode()
         return (json.dumps(self.data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _cut_to_layers(place: dict[str, Any], layers: Any, settings: Mapping[str, Any]) -> None:
+    """Leave a list of an item for each layer as many items as there are layers now.
+
+    Raises:
+        GlorotError: if it has fewer.
+    """
+    if not isinstance(layers, int):
+        return
+    for key in _OF_LAYERS:
+        found = place.get(key)
+        if key in settings or not isinstance(found, list):
+            continue
+        if len(found) < layers:
+            raise GlorotError(
+                f"--set num_hidden_layers: {key} has {len(found)} items only; set {key} too"
+            )
+        place[key] = found[: max(layers, 0)]
 
 
 def _set_labels(place: dict[str, Any], count: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from glorot_cli.errors import GlorotError, KeyPath, SpecError, shown, suggestion
-from glorot_cli.expressions import Value, evaluate_condition
+from glorot_cli.expressions import Value, evaluate, evaluate_condition
 from glorot_cli.families.config import REFUSED, ModelConfig
 from glorot_cli.params import evaluate_params, written_param
 from glorot_cli.repeats import fill_name
@@ -24,9 +24,9 @@ from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 # What a family has besides its spec, and what a model type has besides values of keys and traits.
 _TABLES = (
     "defaults", "traits", "model_types", "aliases", "sections", "architectures", "architecture",
-    "refuse",
+    "refuse", "tiny",
 )  # fmt: skip
-_OF_A_TYPE = ("aliases", "sections", "architecture", "refuse")
+_OF_A_TYPE = ("aliases", "sections", "architecture", "refuse", "tiny")
 _DEFAULT_ARCHITECTURE = "ForCausalLM"
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -44,6 +44,7 @@ class Family:
     architectures: Mapping[str, Mapping[str, Any]]
     architecture: str
     refuse: Mapping[str, str]
+    tiny: Mapping[str, Any]
     spec: Mapping[str, Any]
 
     def places(self, key: str) -> Iterator[str]:
@@ -137,7 +138,7 @@ def _family(source: Source, kind: str) -> Family:
     own = _mapping(source, "model_types", kind)
     tables = {
         key: {**_mapping(source, key), **_mapping(source, "model_types", kind, key)}
-        for key in ("aliases", "sections", "refuse")
+        for key in ("aliases", "sections", "refuse", "tiny")
     }
     values = {key: value for key, value in own.items() if key not in _OF_A_TYPE}
     defaults, traits = _mapping(source, "defaults"), _mapping(source, "traits")
@@ -261,6 +262,30 @@ def _check(config: ModelConfig, condition: str, reason: str, names: Mapping[str,
             raise config.refused(reason, condition)
     elif evaluate_condition(condition, names):
         raise config.refused(reason)
+
+
+def tiny_settings(config: ModelConfig, family: Family) -> dict[str, Value]:
+    """Return the settings that make a model tiny by the family's rule, but for what --set gave.
+
+    A string is an expression over the configuration's values, and the rule's own above it.
+
+    Raises:
+        GlorotError: if the family has no such rule.
+    """
+    if not family.tiny:
+        raise GlorotError(f"--tiny: {family.source.name} has no rule for it; use --set")
+    names = _values(config, family)
+    settings: dict[str, Value] = {}
+    for key, given in family.tiny.items():
+        places = list(family.places(key))
+        if not config.set_keys.isdisjoint(places):
+            continue
+        try:
+            names[key] = evaluate(given, names) if isinstance(given, str) else given
+        except ValueError as error:
+            raise family.source.located(SpecError(str(error), ("tiny", key))) from None
+        settings[next((place for place in places if config.get(place)[0]), places[0])] = names[key]
+    return settings
 
 
 def keys_of(family: Family) -> list[str]:
