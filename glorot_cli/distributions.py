@@ -219,6 +219,34 @@ class Sparse:
 
 
 @dataclass(frozen=True, slots=True)
+class NormOf:
+    """Hold the 2-norms of another tensor's slices along `dim`, or with None its one norm.
+
+    What that tensor is, is known once all are planned: `of` what it is drawn from, and the rest as
+    in its own request.
+    """
+
+    tensor: str
+    dim: int | None
+    of: Distribution = Constant(0.0)
+    shape: Shape = ()
+    seed: int = 0
+    dtype: str = "float32"
+    rng: str = ""
+    position: tuple[int, ...] = ()
+    fma: bool = True
+
+    def mean(self, shape: Shape) -> float:
+        count = math.prod(self.shape) // (1 if self.dim is None else self.shape[self.dim])
+        squares = self.of.mean(self.shape) ** 2 + self.of.std(self.shape) ** 2
+        return math.sqrt(count * squares)
+
+    def std(self, shape: Shape) -> float:
+        """Return the spread of such norms, exact for many normal values."""
+        return self.of.std(self.shape) / math.sqrt(2.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Cut an axis into `count` equal parts; with `drops` they have size 1 and lose the axis."""
 
@@ -296,6 +324,7 @@ Distribution = (
     | Placed
     | Orthogonal
     | Sparse
+    | NormOf
     | Pieces
     | Patched
 )
@@ -307,7 +336,7 @@ def is_random(distribution: Distribution) -> bool:
         return is_random(distribution.law)
     if isinstance(distribution, Pieces):
         return any(map(is_random, set(distribution.laws)))
-    return not isinstance(distribution, Constant | Ones | Placed)
+    return not isinstance(distribution, Constant | Ones | Placed | NormOf)
 
 
 def leaves(distribution: Distribution) -> Iterator[Distribution]:

@@ -29,7 +29,7 @@ def _request(tensor: PlannedTensor) -> Request:
         tensor.distribution,
         tensor.shape,
         tensor.seed,
-        tensor.name,
+        tensor.copy_of or tensor.name,
         tensor.dtype,
         tensor.position,
         tensor.fma,

@@ -123,6 +123,13 @@ def bias_by_fans(found: Arrays) -> None:
         np.testing.assert_allclose(found[name], expected, rtol=1e-6)
 
 
+def weight_norm(found: Arrays) -> None:
+    v = found["conv.weight_v"].astype(np.float64)
+    expected = np.sqrt((v * v).sum(axis=(1, 2), keepdims=True)).astype(np.float32)
+    np.testing.assert_array_equal(found["conv.weight_g"], expected)
+    assert np.abs(found["conv.bias"]).max() <= 1 / np.sqrt(48)
+
+
 STARTS: Mapping[str, Callable[[Arrays], None]] = {
     "forget_bias": forget_bias,
     "zero_queries": zero_queries,
@@ -134,6 +141,7 @@ STARTS: Mapping[str, Callable[[Arrays], None]] = {
     "sinusoids": sinusoids,
     "fixed_list": fixed_list,
     "bias_by_fans": bias_by_fans,
+    "weight_norm": weight_norm,
 }
 
 

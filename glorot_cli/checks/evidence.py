@@ -17,6 +17,7 @@ from glorot_cli.distributions import (
     InverseSoftplus,
     LogUniform,
     Normal,
+    NormOf,
     Orthogonal,
     Patched,
     Pieces,
@@ -294,7 +295,11 @@ class _Taker:
     def _mismatch(self, first: int, values: Array) -> _Part | None:
         """Return the first element that is not as a constant distribution has it."""
         expected = np.empty(values.size, numpy_dtype(self.tensor.dtype))
-        drawer(self.tensor)(first, expected)
+        if isinstance(self.distribution, NormOf):
+            # Another seed has other norms; none is below 0, or no number.
+            expected[:] = np.nan_to_num(np.abs(values), posinf=0.0)
+        else:
+            drawer(self.tensor)(first, expected)
         precision = PRECISIONS.get(self.tensor.dtype)
         a, b = expected.astype(np.float64), values.astype(np.float64)
         if precision is None:
@@ -392,7 +397,8 @@ def _find_twins(takers: Sequence[_Taker]) -> None:
     contents: dict[object, str] = {}
     orders: dict[object, str] = {}
     for taker in takers:
-        if taker.content is None or taker.tensor.parameters < 2:
+        is_copy = taker.tensor.copy_of is not None
+        if taker.content is None or taker.tensor.parameters < 2 or is_copy:
             continue
         name = taker.tensor.name
         twin = contents.setdefault(taker.content, name)

@@ -8,6 +8,7 @@ from glorot_cli.distributions import (
     Constant,
     InverseSoftplus,
     LogUniform,
+    NormOf,
     Ones,
     Orthogonal,
     Patched,
@@ -43,7 +44,15 @@ def agrees(
             return (m.minimum, m.maximum) == (min(value, patch), max(value, patch)) and _same(
                 m.offset, distribution.mean(planned.shape), planned.dtype
             )
-        case Patched() | Pieces() | LogUniform() | InverseSoftplus() | ByIndex() | Values():
+        case (
+            Patched()
+            | Pieces()
+            | NormOf()
+            | LogUniform()
+            | InverseSoftplus()
+            | ByIndex()
+            | Values()
+        ):
             return None
         case Constant(value=value):
             return m.minimum == m.maximum and _same(m.minimum, value, planned.dtype)

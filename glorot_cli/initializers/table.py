@@ -33,6 +33,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": Initializer(keras.lecun_normal, "Keras"),
     "lecun_uniform": Initializer(keras.lecun_uniform, "Keras"),
     "log_uniform": Initializer(skewed.log_uniform, "glorot"),
+    "norm_of": Initializer(torch.norm_of, "torch"),
     "normal": Initializer(torch.normal, "torch"),
     "ones": Initializer(keras.ones, "Keras"),
     "orthogonal": Initializer(keras.orthogonal, "Keras"),

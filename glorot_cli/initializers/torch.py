@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from glorot_cli.arguments import Number, Size
+from glorot_cli.arguments import Number, Row, Size
 from glorot_cli.distributions import (
     Normal,
+    NormOf,
     Ones,
     Orthogonal,
     Pieces,
@@ -150,6 +151,15 @@ def sparse(kernel: Kernel, *, sparsity: Number, std: Number = 0.01) -> Sparse:
     if not 0.0 <= sparsity <= 1.0:
         raise ValueError(f"expected a sparsity from 0 to 1, found {sparsity!r}")
     return Sparse(positive(std, "std"), math.ceil(sparsity * rows))
+
+
+def norm_of(kernel: Kernel, *, tensor: str, dim: Row = 0) -> NormOf:
+    """The 2-norm of each slice of another tensor along `dim`, or with null of all of it.
+
+    torch.nn.utils.weight_norm's g, whose v is the other: the kernel that they make is v itself.
+    {stem} in the name is this one's up to its last . or /.
+    """
+    return NormOf(tensor, dim)
 
 
 def torch_bias(kernel: Kernel) -> Uniform:

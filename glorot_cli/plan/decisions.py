@@ -25,11 +25,21 @@ from glorot_cli.plan.holding import check_held
 from glorot_cli.streams import DEFAULT
 
 
+class Tie(NamedTuple):
+    """Hold the name that a tied tensor gives, its shape, if it says one, and whether it is stored.
+
+    The name has no indices filled in.
+    """
+
+    name: str
+    shape: Shape | None
+    stored: bool
+
+
 class Draft(NamedTuple):
     """Hold a tensor before its initialiser is chosen, and the place in the spec it comes from.
 
-    `tie` is the name that a tied tensor gives, and the shape, if it says one; `typed` says whether
-    its type says its axes, so that nobody can have forgotten one.
+    `typed` says whether its type says its axes, so that nobody can have forgotten one.
     """
 
     name: str
@@ -40,7 +50,7 @@ class Draft(NamedTuple):
     dtype: str
     seed: int | None
     patch: tuple[int, int, float] | None
-    tie: tuple[str, Shape | None] | None
+    tie: Tie | None
     rest: dict[str, Any]
     typed: bool = False
     fans_of: str | None = None

@@ -34,7 +34,7 @@ class Donors:
         name = fill_name(template.replace("{stem}", stem), draft.names, path)
         if self._kernels is None:
             self._kernels = {
-                each.name: (each.kernel, None if each.tie is None else each.tie[0])
+                each.name: (each.kernel, None if each.tie is None else each.tie.name)
                 for each in self._drafts()
             }
         kernel, tied = self._kernels.get(name, (None, None))

@@ -11,18 +11,19 @@ from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
 from glorot_cli.distributions import (
     Constant,
+    NormOf,
     is_random,
 )
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
-from glorot_cli.fans import Shape
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
-from glorot_cli.plan.decisions import Decision, Draft, decide_draft
+from glorot_cli.plan.decisions import Decision, Draft, Tie, decide_draft
 from glorot_cli.plan.donors import Donors
 from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
+from glorot_cli.plan.norms import with_norms
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.removed import decided_when_there
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
@@ -85,13 +86,14 @@ class _Planner:
         self.stands = False
         self.asked: dict[str, Asked] = {}
         self.donors = Donors(self._drafts)
+        self.norms: list[tuple[Draft, KeyPath]] = []
         # What a framework draws, it draws for tensors.
         self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
 
     def entries(self) -> Iterator[PlannedTensor]:
         check_stream(self.spec, self.seed)
         planned: dict[str, PlannedTensor] = {}
-        ties: list[tuple[str, str, Shape | None, KeyPath]] = []
+        ties: list[tuple[Draft, str]] = []
         nbytes = letters = 0
         for draft in self._drafts():
             letters += len(draft.name)
@@ -113,15 +115,19 @@ class _Planner:
             if nbytes > LARGEST_FILE:
                 raise SpecError("the tensors have too many elements for any file", draft.path)
             if tensor.tied_to is not None:
-                tied_shape = None if draft.tie is None else draft.tie[1]
-                ties.append((draft.name, tensor.tied_to, tied_shape, draft.path))
+                ties.append((draft, tensor.tied_to))
         if not self.stands:
             raise SpecError("conditions and empty ranges leave no entry of the spec")
-        for name, target, shape, path in ties:
-            planned[name] = _tied(planned, name, target, shape, path)
+        for draft, target in ties:
+            tensor = planned[draft.name] = _tied(planned, draft, target)
+            nbytes += 0 if tensor.copy_of is None else tensor.nbytes
+        if nbytes > LARGEST_FILE:
+            raise SpecError("the tensors have too many elements for any file")
         self._check_rules(planned)
         if self.spec.table.rng != DEFAULT:
             planned, self.uses_seed = seeded(self.spec, planned, self.asked, self.seed)
+        for draft, path in self.norms:
+            planned[draft.name] = with_norms(planned, draft, path)
         return iter(planned.values())
 
     def notices(self) -> Iterator[str]:
@@ -192,10 +198,12 @@ class _Planner:
             raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
         said, assumed = roles(entry, table.dialect, path)
         for key in stamped.item if entry.tie is not None else ():
-            if key not in ("tie", "shape"):
+            if key not in ("tie", "shape", "stored"):
                 raise SpecError(
                     f"a tied tensor is not drawn, so it takes no {key}", (*path, key), at_key=True
                 )
+        if entry.stored and entry.tie is None:
+            raise SpecError("stored is for a tied tensor, which is a copy then", (*path, "stored"))
         rule = entry.fans or table.fans or "exact"
         return Draft(
             name=stamped.name,
@@ -214,7 +222,7 @@ class _Planner:
             dtype=entry.dtype or table.dtype,
             seed=entry.seed,
             patch=padding_row(entry, path),
-            tie=None if entry.tie is None else (entry.tie, entry.shape),
+            tie=None if entry.tie is None else Tie(entry.tie, entry.shape, entry.stored),
             rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
             typed=entry.axes is None and entry.type is not None,
             fans_of=entry.fans_of,
@@ -222,10 +230,9 @@ class _Planner:
 
     def _planned(self, draft: Draft) -> PlannedTensor:
         if draft.tie is not None:
-            tie, shape = draft.tie
-            target = fill_name(tie, draft.names, (*draft.path, "tie"))
+            target = fill_name(draft.tie.name, draft.names, (*draft.path, "tie"))
             return PlannedTensor(
-                draft.name, shape or (), draft.dtype, "", {}, Constant(0.0), 0,
+                draft.name, draft.tie.shape or (), draft.dtype, "", {}, Constant(0.0), 0,
                 tied_to=target, **draft.rest,
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
@@ -238,6 +245,8 @@ class _Planner:
         seed = self.seed if draft.seed is None else draft.seed
         if decided.seed is not None:
             seed = decided.seed
+        if isinstance(law, NormOf):
+            self.norms.append((draft, choice.path))
         if self.spec.table.rng != DEFAULT:
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
         return PlannedTensor(
@@ -340,27 +349,22 @@ def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:
     )
 
 
-def _tied(
-    planned: dict[str, PlannedTensor],
-    name: str,
-    target: str,
-    shape: Shape | None,
-    path: KeyPath,
-) -> PlannedTensor:
-    other = planned.get(target)
-    path = (*path, "tie")
+def _tied(planned: dict[str, PlannedTensor], draft: Draft, target: str) -> PlannedTensor:
+    assert draft.tie is not None
+    other, shape, path = planned.get(target), draft.tie.shape, (*draft.path, "tie")
     if other is None:
         raise SpecError(f"no tensor is named {shown(target)}; {suggestion(target, planned)}", path)
-    if other.tied_to is not None or other.skipped:
+    if other.tied_to is not None or other.copy_of is not None or other.skipped:
         raise SpecError(f"{shown(target)} is tied or skipped itself; tie to what is drawn", path)
     if shape is not None and shape != other.shape:
         raise SpecError(
             f"expected the shape of {shown(target)}, {list(other.shape)}, found {list(shape)}", path
         )
-    own = planned[name]
-    return other._replace(
-        name=name, tied_to=target, kind=own.kind, family=own.family, layer=None, group=None
-    )
+    own = planned[draft.name]
+    tied = other._replace(name=own.name, kind=own.kind, family=own.family, layer=None, group=None)
+    if draft.tie.stored:
+        return tied._replace(copy_of=target, decided_by=f"its tie to {shown(target)}")
+    return tied._replace(tied_to=target)
 
 
 def _check_name(name: str, path: KeyPath) -> None:

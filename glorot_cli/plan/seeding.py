@@ -78,7 +78,7 @@ def seeded(
             t.decided_by == DEFAULT_DECIDES,
         )
         for name, t in planned.items()
-        if t.tied_to is None and not t.skipped
+        if t.tied_to is None and t.copy_of is None and not t.skipped
     }
     if stream.shared:
         uses_seed = True
@@ -89,7 +89,7 @@ def seeded(
     check_drawable(rng, wanted, origins)
     result = {}
     for name, tensor in planned.items():
-        origin = origins.get(tensor.tied_to or name, Origin())
+        origin = origins.get(tensor.tied_to or tensor.copy_of or name, Origin())
         result[name] = tensor._replace(rng=rng, seed=origin.seed, position=origin.position, fma=fma)
     return result, uses_seed
 

@@ -26,10 +26,10 @@ class PlannedTensor(NamedTuple):
     `fans` are by the rule that decides, None where there are none; `exact` is the law by exact
     fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
     the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
-    the plan only. `rng` is the stream; `seed`, `position` and `fma` are as in its request. The rest
-    is set for tensors of layers: the layer's name, the variable's place in Keras's `.weights.h5`
-    (`group`, and a second name of it, `also_group`), and its `rank` in the order of Keras's
-    `model.layers`.
+    the plan only; a tied one that is stored is a `copy_of` another, whose words it takes. `rng` is
+    the stream; `seed`, `position` and `fma` are as in its request. The rest is set for tensors of
+    layers: the layer's name, the variable's place in Keras's `.weights.h5` (`group`, and a second
+    name of it, `also_group`), and its `rank` in the order of Keras's `model.layers`.
     """
 
     name: str
@@ -47,6 +47,7 @@ class PlannedTensor(NamedTuple):
     family: str = ""
     trainable: bool = True
     tied_to: str | None = None
+    copy_of: str | None = None
     skipped: bool = False
     rng: str = DEFAULT
     position: tuple[int, ...] = ()

@@ -91,6 +91,9 @@ class TensorEntry(Table):
     tie: str | None = Field(
         None, description="The name of another tensor that this one is; it is not stored twice."
     )
+    stored: bool = Field(
+        False, description="Whether the file holds a copy of the tensor that it is tied to."
+    )
     skip: bool = Field(False, description="Whether it stands in the plan only, and in no file.")
 
 

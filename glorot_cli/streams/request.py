@@ -12,6 +12,7 @@ from glorot_cli.distributions import (
     InverseSoftplus,
     LogUniform,
     Normal,
+    NormOf,
     Ones,
     Orthogonal,
     Patched,
@@ -75,7 +76,7 @@ def law_name(law: Distribution) -> str:
             return "log-uniform"
         case InverseSoftplus():
             return "inverse softplus"
-        case Constant() | Ones() | ByIndex() | Values():
+        case NormOf() | Constant() | Ones() | ByIndex() | Values():
             return "constant"
 
 

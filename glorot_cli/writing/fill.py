@@ -157,7 +157,7 @@ class _Engine:
         out = buffer[begin:end].view(np.float32)
         tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
         starts = [(piece.at - begin) // 4 for piece in pieces]
-        slab.fill([(t.distribution, t.seed, t.name) for t in tensors], starts, out)
+        slab.fill([(t.distribution, t.seed, t.copy_of or t.name) for t in tensors], starts, out)
         for piece, moments in zip(pieces, Moments.of_runs(out, starts), strict=True):
             yield piece.tensor, 0, moments
 

@@ -1,0 +1,127 @@
+"""Tensors that follow from another: stored copies, and norms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import glorot_cli as glorot
+from tests.test_starts import drawn
+
+Run = Callable[..., tuple[int, str, str]]
+V = {"shape": [5, 4, 3], "axes": "OIW", "initializer": {"name": "kaiming_uniform", "a": "sqrt(5)"}}
+
+
+def refused(**tensors: Any) -> str:
+    with pytest.raises(glorot.SpecError) as caught:
+        glorot.make_plan(glorot.load_spec({"seed": 1, "tensors": tensors}))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("rng", ["aes-ctr", "torch", "keras-numpy"])
+def test_a_stored_tie_is_a_copy(run: Run, tmp_path: Path, rng: str) -> None:
+    seed = {"seed": 7} if rng == "keras-numpy" else {}
+    spec = {
+        "rng": rng,
+        "seed": 3,
+        "tensors": {
+            "head": {"tie": "wte", "stored": True},
+            "wte": {"shape": [9, 40], "axes": "OI", "initializer": "glorot_uniform", **seed},
+            "other": {"tie": "wte"},
+        },
+    }
+    path, out = tmp_path / "spec.json", tmp_path / "w.safetensors"
+    path.write_text(json.dumps(spec), "utf-8")
+    assert run("init", str(path), "-o", str(out))[0] == 0
+    arrays = load_file(out)
+    assert sorted(arrays) == ["head", "wte"]
+    assert arrays["head"].tobytes() == arrays["wte"].tobytes()
+    assert run("verify", str(out))[0] == 0
+    assert run("verify", str(out), "--statistics")[0] == 0
+    plan = json.loads(run("plan", str(path), "--json")[1])
+    assert [(t["name"], t["tied_to"], t["decided_by"]) for t in plan["tensors"]] == [
+        ("head", None, "its tie to 'wte'"),
+        ("wte", None, "its entry"),
+        ("other", "wte", "its entry"),
+    ]
+    assert plan["totals"]["parameters"] == 720
+
+
+def test_small_copies_are_drawn_together_too(run: Run, tmp_path: Path) -> None:
+    # Small uniform tensors of the native stream share a slab.
+    tensors = {
+        f"t{i}": {"shape": [3, 4], "axes": "OI", "initializer": "glorot_uniform"} for i in range(4)
+    }
+    spec = {"seed": 3, "tensors": {**tensors, "copy": {"tie": "t2", "stored": True}}}
+    path, out = tmp_path / "spec.json", tmp_path / "w.safetensors"
+    path.write_text(json.dumps(spec), "utf-8")
+    assert run("init", str(path), "-o", str(out))[0] == 0
+    arrays = load_file(out)
+    assert arrays["copy"].tobytes() == arrays["t2"].tobytes() == drawn(spec)["t2"].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("dim", [0, 1, -1, None])
+def test_norms_are_those_of_the_slices(dtype: str, dim: int | None) -> None:
+    place = None if dim is None else dim % 3
+    kept = [size if axis == place else 1 for axis, size in enumerate([5, 4, 3])]
+    norms = {"name": "norm_of", "tensor": "v", "dim": dim}
+    found = drawn({"dtype": dtype, "tensors": {"g": {"shape": kept, "initializer": norms}, "v": V}})
+    wide = found["v"].astype(np.float64)
+    axes = tuple(axis for axis in range(3) if axis != place)
+    expected = np.sqrt((wide * wide).sum(axis=axes, keepdims=True))
+    np.testing.assert_allclose(
+        found["g"].astype(np.float64), expected, rtol=2.0**-8 if dtype == "bfloat16" else 1e-7
+    )
+
+
+def test_norms_of_a_framework_stream_and_of_more_than_a_chunk() -> None:
+    v = {"shape": [700, 500], "axes": "OI", "initializer": "xavier_uniform"}
+    norms = {"shape": [700, 1], "initializer": {"name": "norm_of", "tensor": "v"}}
+    for rng in ("aes-ctr", "torch"):
+        found = drawn({"rng": rng, "tensors": {"first": v, "v": v, "g": norms}})
+        np.testing.assert_allclose(
+            found["g"], np.linalg.norm(found["v"], axis=1, keepdims=True), rtol=1e-6
+        )
+
+
+def test_norms_by_other_words_are_no_alarm(run: Run, tmp_path: Path) -> None:
+    spec = {
+        "seed": 3,
+        "tensors": {
+            "g": {"shape": [5, 1, 1], "initializer": {"name": "norm_of", "tensor": "v"}},
+            "v": V,
+        },
+    }
+    path, out = tmp_path / "spec.json", tmp_path / "w.safetensors"
+    path.write_text(json.dumps(spec), "utf-8")
+    arrays = drawn({**spec, "seed": 4})
+    save_file(arrays, out)
+    assert run("verify", str(out), str(path), "--statistics")[0] == 0
+    arrays["g"][2] = np.nan
+    save_file(arrays, out)
+    assert run("verify", str(out), str(path), "--statistics")[0] == 1
+
+
+def test_mistakes_say_what_to_do() -> None:
+    assert "stored is for a tied tensor, which is a copy then" in refused(v={**V, "stored": True})
+    copies = {"a": {"tie": "v", "stored": True}, "b": {"tie": "a"}}
+    assert "'a' is tied or skipped itself; tie to what is drawn" in refused(v=V, **copies)
+
+    def norms(tensor: str, shape: list[int], dim: int | None = 0) -> dict[str, Any]:
+        return {"shape": shape, "initializer": {"name": "norm_of", "tensor": tensor, "dim": dim}}
+
+    assert "no tensor 'w' has norms; known: v" in refused(v=V, g=norms("w", [5, 1, 1]))
+    assert "no tensor 'g' has norms" in refused(v=V, g=norms("g", [5, 1, 1]))
+    assert ("expected the shape [5, 1, 1] or [5] for the norms of 'v', found [5, 1]") in refused(
+        v=V, g=norms("v", [5, 1])
+    )
+    assert "expected a dim of 'v', whose shape is [5, 4, 3], found 3" in refused(
+        v=V, g=norms("v", [5], 3)
+    )
