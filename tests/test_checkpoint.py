@@ -632,7 +632,11 @@ def test_the_command_keeps_and_resizes(run: Run, planned: Planned) -> None:
     Path("s.json").write_text(json.dumps({"seed": 1, **wider}), "utf-8")
     head = ["init", "s.json", "-o", "new.safetensors", "--base", "old.safetensors"]
     code, _, err = run(*head, "--only", "norm/*", "--resize", "classifier/*=zeros")
-    assert (code, err) == (0, "")
+    assert (code, err) == (
+        0,
+        "note: 4 of 8 tensors kept from old.safetensors: "
+        "encoder/kernel, encoder/bias, classifier/kernel and 1 more\n",
+    )
     file = read_headers("new.safetensors")
     assert not stored(file, "classifier/kernel")[:, 10:].any()
     old = elements("old.safetensors")
@@ -649,12 +653,14 @@ def test_the_command_says_what_is_left_out(run: Run) -> None:
     assert run(*head, "--json")[2] == (
         "note: left out of old.safetensors, for the spec does not name them: "
         "'x.0', 'x.1', 'x.2', ...\n"
+        "note: 1 of 1 tensors kept from old.safetensors: w; nothing was drawn\n"
     )
     assert run(*head, "--quiet") == (0, "", "")
     tied = {"tensors": {**ONE, "x.{i}": {"tie": "w", "repeat": {"i": 4}}}}
     Path("s.json").write_text(json.dumps({"seed": 1, **tied}), "utf-8")
     assert run(*head, "--json")[2] == (
         "note: left out of old.safetensors, for the spec does not name them: 'x.4'\n"
+        "note: 1 of 1 tensors kept from old.safetensors: w; nothing was drawn\n"
     )
 
 

@@ -151,6 +151,23 @@ def test_no_initializer_is_noted_in_one_line(run: Run, tmp_path: Path) -> None:
     assert run("plan", path, "--strict") == (2, "", message)
 
 
+def test_init_and_verify_end_with_what_they_guessed(run: Run, tmp_path: Path) -> None:
+    path, out = tmp_path / "s.json", tmp_path / "w.safetensors"
+    path.write_text('{"a": [3, 4], "b": [4], "c": [4, 5]}', encoding="utf-8")
+    guessed = (
+        "note: guessed: the initializer of 3 of 3 tensors (a, b, c), "
+        "the axes of 2 of 3 tensors (a, c)"
+    )
+    assert run("init", path, "-o", out, "--seed", 1)[2].splitlines()[-1] == guessed
+    verdict = f"{out}: as drawn from seed 1, the file's own: 3 equal\n"
+    assert run("verify", out, path) == (0, verdict, guessed + "\n")
+    assert run("verify", out) == (0, f"{out}: as drawn from seed 1: 3 equal\n", "")
+    path.write_text('{"initializer": "he_normal", "tensors": {"a": [3, 4]}}', encoding="utf-8")
+    assert run("init", path, "-fo", out)[2].splitlines()[-1] == (
+        "note: guessed: the axes of 1 of 1 tensors (a)"
+    )
+
+
 @pytest.mark.parametrize(
     "named",
     [

@@ -27,7 +27,7 @@ from glorot_cli.cli.options import (
     note,
 )
 from glorot_cli.cli.specs import note_guesses, plan_and_config
-from glorot_cli.errors import GlorotError, shown
+from glorot_cli.errors import GlorotError, listed, shown
 
 if TYPE_CHECKING:
     from glorot_cli.families import ModelConfig
@@ -175,9 +175,11 @@ def init(
         found = {t.name: each for t, each in zip(plan.tensors, moments, strict=True) if each}
         if not found:
             note("every shard of this run is there already", quiet)
-            return
-        made = plan if len(found) == len(plan.tensors) else plan.of(found)
-        report.print_plan(made, list(found.values()), fold=folds(show_all))
+        else:
+            made = plan if len(found) == len(plan.tensors) else plan.of(found)
+            report.print_plan(made, list(found.values()), fold=folds(show_all))
+    if kept is not None:
+        _note_kept(kept.kept_names(plan), len(plan.tensors), str(base), bool(resize), quiet)
     note_guesses(plan, quiet)
 
 
@@ -204,6 +206,13 @@ def _check_config(plan: Plan, config: str, *, strict: bool, quiet: bool) -> None
         raise GlorotError(problem)
     if problem is not None:
         note(problem, quiet)
+
+
+def _note_kept(names: Sequence[str], total: int, base: str, resized: bool, quiet: bool) -> None:
+    """Say which tensors are not as their rows' initializers say."""
+    if names:
+        what = "" if resized or len(names) < total else "; nothing was drawn"
+        note(f"{len(names)} of {total} tensors kept from {base}: {listed(names)}{what}", quiet)
 
 
 def _note_unfinished(folder: str, quiet: bool) -> None:

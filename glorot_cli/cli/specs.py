@@ -93,7 +93,15 @@ def read_model(
 
 
 def note_guesses(plan: Plan, quiet: bool) -> None:
-    """Say last which tensors have an initializer that no spec chose."""
+    """Say last which tensors have an initializer or axes that no spec chose."""
+    found = (("initializer", plan.defaulted), ("axes", plan.ranked))
+    guessed = [
+        f"the {what} of {len(names)} of {len(plan.tensors)} tensors ({listed(names)})"
+        for what, names in found
+        if names
+    ]
+    if guessed:
+        note(f"guessed: {', '.join(guessed)}", quiet)
     if plan.guesses:
         note(
             f"{len(plan.guesses)} of {len(plan.tensors)} initializers are guessed from names and "

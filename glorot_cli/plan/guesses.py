@@ -23,9 +23,9 @@ class Guesses:
         given = spec.table.initializer
         self._given: InitializerChoice | None = given
         self._names_none = not strict and given is None and not names_initializer(spec.data)
-        self._drawn = False
+        self.defaulted: list[str] = []
+        self.ranked: list[str] = []
         self._axes: Counter[str] = Counter()
-        self._first = ""
         self._kept = 0
         self._first_kept = ""
 
@@ -36,7 +36,7 @@ class Guesses:
             return (self._given if matrix else _ZEROS), "the spec's initializer"
         if not self._names_none or (matrix and draft.dtype not in PRECISIONS):
             return None
-        self._drawn = True
+        self.defaulted.append(draft.name)
         return (_GLOROT if matrix else _ZEROS), "the default of a spec that names no initializer"
 
     def keep(self, draft: Draft) -> None:
@@ -47,18 +47,18 @@ class Guesses:
 
     def count_axes(self, axes: str, name: str) -> None:
         """Count a tensor whose fans are by axes that its rank suggests."""
-        self._first = self._first or name
+        self.ranked.append(name)
         self._axes[axes] += 1
 
     def notices(self) -> Iterator[str]:
         """Give one line for each kind of guess."""
-        if self._drawn:
+        if self.defaulted:
             yield (
                 "the spec names no initializer: glorot_uniform for tensors of rank 2 or more, "
                 "zeros for the others; choose with initializer: at the top"
             )
         if self._axes:
-            tensors = _and_more(self._first, self._axes.total())
+            tensors = _and_more(self.ranked[0], len(self.ranked))
             axes = ", ".join(sorted(self._axes, key=lambda axes: (len(axes), axes)))
             yield f"{tensors}: axes taken by rank, {axes}; say others with axes or type"
         if self._kept:

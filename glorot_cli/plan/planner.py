@@ -65,6 +65,8 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
         rng=rng,
         spec=canonical | ({"seed": planner.seed} if planner.uses_seed else {}),
         notices=(*planner.notices(), *notices(tensors)),
+        defaulted=tuple(planner.guesses.defaulted),
+        ranked=tuple(planner.guesses.ranked),
     )
 
 

@@ -73,7 +73,8 @@ class Plan:
     """Hold the tensors of a spec, in its order, and what they are drawn with.
 
     `tensors` are those that a file holds; `entries` also those that are tied or skipped; `guesses`
-    names those whose initializer a convention chose, for there was no spec.
+    names those whose initializer a convention chose, for there was no spec; `defaulted` those whose
+    initializer is the one of specs that name none, and `ranked` those whose axes are their rank's.
     """
 
     tensors: tuple[PlannedTensor, ...]
@@ -84,6 +85,8 @@ class Plan:
     spec: dict[str, Any]
     notices: tuple[str, ...]
     guesses: tuple[str, ...] = ()
+    defaulted: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> PlannedTensor:
         """Return the tensor of that name.

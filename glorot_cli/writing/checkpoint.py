@@ -77,6 +77,10 @@ class Checkpoint:
         listed = ", ".join(map(shown, left[:3])) + (", ..." if len(left) > 3 else "")
         return (f"left out of {self.file.path}, for the spec does not name them: {listed}",)
 
+    def kept_names(self, plan: Plan) -> list[str]:
+        """Name the tensors of a plan that are not drawn, but kept whole or in part."""
+        return [t.name for t in plan.tensors if _first(self.only, t.name) is None]
+
     def drawers(self, plan: Plan) -> dict[str, Draw]:
         """Return, for each tensor that is kept, the function that reads it.
 
