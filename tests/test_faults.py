@@ -409,6 +409,23 @@ MOUNTED: dict[str, tuple[str, int, str, str]] = {
         "mkdir ro; mount -t tmpfs -o ro tmpfs ro; glorot init spec.yaml -o ro/w.h5", 2, "",
         "glorot: cannot write {here}/ro/w.h5: Read-only file system\n",
     ),
+    "the output is a mount point": (
+        "mkdir mp; mount -t tmpfs tmpfs mp; glorot init spec.yaml -o mp/ -f", 2, "",
+        "glorot: cannot replace {here}/mp/: it is a mount point; write to a folder in it\n",
+    ),
+    "the output is a mount of a folder of the same disk": (
+        "mkdir same bind; mount --bind same bind; glorot init spec.yaml -o bind/", 2, "",
+        "glorot: cannot replace {here}/bind/: it is a mount point; write to a folder in it\n",
+    ),
+    "the output holds a mount point": (
+        f"mkdir -p h/logs; mount -t tmpfs tmpfs h/logs; glorot init six.yaml -o h -f {SHARDS}", 2,
+        "", "glorot: cannot replace {here}/h/: 'logs' is a mount point; write to a folder beside "
+        "it\n",
+    ),
+    "a mount point is written shard by shard": (
+        "mkdir sh; mount -t tmpfs tmpfs sh; echo {} > sh/tokenizer.json; "
+        f"glorot init six.yaml -o sh {SHARDS} --resume --quiet; ls -A sh | wc -l", 0, "5\n", "",
+    ),
     "there is no /proc": (
         "mount -t tmpfs tmpfs /proc; glorot init spec.yaml -o p.h5 --quiet", 0, "", "",
     ),
@@ -697,8 +714,9 @@ def test_signals_and_kills_at_random_moments(tmp_path: Path) -> None:
     seconds = replaced.measure()
     for number in STOPS:
         replaced.stop(number, rng.uniform(0.0, seconds))
-    for _ in range(2):
-        replaced.kill(rng.uniform(0.4 * seconds, seconds))
+    seconds = replaced.measure_forked()
+    for _ in range(4):
+        replaced.kill(rng.uniform(0.0, seconds))
 
 
 @pytest.mark.parametrize("kind", ["ranks", "resume"])

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -30,23 +31,39 @@ class Ended(NamedTuple):
     err: str
 
 
+class Forked:
+    """A command line that runs in a fork, as the program does, after something else."""
+
+    def __init__(
+        self, arguments: list[str], folder: Path, before: Callable[[], object] = lambda: None
+    ) -> None:
+        self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
+        with warnings.catch_warnings():
+            # Of threads, of which there are none.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if self.pid == 0:
+            _run(arguments, folder, before, self._out.fileno(), self._err.fileno())
+
+    def kill(self) -> None:
+        """Kill it, if it has not ended."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> Ended:
+        """Wait for its end."""
+        _, status = os.waitpid(self.pid, 0)
+        with self._out as out, self._err as err:
+            out.seek(0)
+            err.seek(0)
+            said = out.read().decode(), err.read().decode()
+        return Ended(os.waitstatus_to_exitcode(status), *said)
+
+
 def forked(
     arguments: list[str], folder: Path, before: Callable[[], object] = lambda: None
 ) -> Ended:
-    """Run a command line in a folder, as the program does, after something else."""
-    with (
-        (folder.parent / "stdout").open("w+b") as out,
-        (folder.parent / "stderr").open("w+b") as err,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, of which there are none
-        process = os.fork()
-        if process == 0:
-            _run(arguments, folder, before, out.fileno(), err.fileno())
-        _, status = os.waitpid(process, 0)
-        out.seek(0)
-        err.seek(0)
-        return Ended(os.waitstatus_to_exitcode(status), out.read().decode(), err.read().decode())
+    """Run a command line in a fork to its end."""
+    return Forked(arguments, folder, before).wait()
 
 
 def _run(

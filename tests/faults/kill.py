@@ -36,10 +36,11 @@ def main() -> None:
                 repeat(f"SIGKILL, {kind}", resumed.kill, asked.times, rng, resumed.seconds)
                 continue
             replacing = Replacing(folder, kind)
-            seconds = replacing.measure()
             if asked.steps:
                 every_step(kind, Replacing(folder / "small", kind, 64, "40KB"))
+            seconds = replacing.measure_forked()
             repeat(f"SIGKILL, {kind}", replacing.kill, asked.times, rng, seconds)
+            seconds = replacing.measure()
             for number in STOPS:
                 stop = functools.partial(replacing.stop, number)
                 repeat(f"{number.name}, {kind}", stop, asked.signals, rng, seconds)

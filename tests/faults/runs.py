@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glorot_cli.cli import main
-from tests.faults.forked import at_step, counted, forked
+from tests.faults.forked import Forked, at_step, counted, forked
 
 # How each way of writing is asked for; what it replaces is a file, a folder or a set of files.
 OUTPUTS = {
@@ -26,6 +26,7 @@ OUTPUTS = {
     "npy": ["-o", "w/"],
     "shards": ["-o", "w/", "--max-shard-size", "4MiB"],
 }
+SHARD_SIZE = ["--max-shard-size", "4MiB"]
 # Ways that write within a folder, where a run is resumed rather than begun again.
 SHARED = ("ranks", "resume", "dask")
 SPEC = """
@@ -135,6 +136,14 @@ class Replacing:
         self.start().communicate()
         return time.monotonic() - started
 
+    def measure_forked(self) -> float:
+        """Return how long a run takes in a fork, which has loaded what it uses."""
+        os.chdir(self.folder / "work")
+        assert main(self.arguments()) == 0
+        started = time.monotonic()
+        self.run()
+        return time.monotonic() - started
+
     def restore(self) -> None:
         """Put the older file in its place, and nothing beside it."""
         shutil.rmtree(self.folder / "work")
@@ -173,15 +182,15 @@ class Replacing:
         """Kill a run after a while; judge what it left, and that the next run removes it."""
         if digest(self.target) != self.old or self.leavings():
             self.restore()
-        process = self.start()
+        process = Forked(self.arguments(), self.folder / "work")
         time.sleep(delay / 2)
         self.come_late()
         time.sleep(delay / 2)
         process.kill()
-        said = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), said
+        ended = process.wait()
+        assert ended in ((0, "", ""), (-signal.SIGKILL, "", "")), ended
         tally = Counter({"runs": 1, self.state(): 1})
-        tally["ended before"] += process.returncode == 0
+        tally["ended before"] += ended.code == 0
         self.check_others(*(self.target.with_name(name) for name in self.leavings()))
         if self.leavings():
             self.run()
@@ -272,7 +281,8 @@ class Resumed:
         self.kind = kind
         folder.mkdir(parents=True)
         (folder / "spec.yaml").write_text(SPEC % size, encoding="utf-8")
-        self.wait(self.start("whole"))
+        os.chdir(folder)
+        assert main(["init", "spec.yaml", "-o", "whole", "--quiet", *SHARD_SIZE]) == 0
         self.whole = digest(folder / "whole")
         started = time.monotonic()
         self.prepare()
@@ -281,34 +291,28 @@ class Resumed:
         self.seconds = time.monotonic() - started
         assert digest(folder / "out") == self.whole
 
-    def start(self, output: str, *options: str) -> subprocess.Popen[str]:
-        """Start a run, whose processes can be killed together."""
-        command = [sys.executable, "-c", START, "init", "spec.yaml", "-o", output, "--quiet"]
-        return subprocess.Popen(
-            [*command, "--max-shard-size", "4MiB", *options],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+    def start(self, *options: str) -> Forked:
+        """Start a run in a fork, with its processes in a group of their own."""
+        arguments = ["init", "spec.yaml", "-o", "out", "--quiet", *SHARD_SIZE, *options]
+        return Forked(arguments, self.folder, os.setpgrp)
 
     def prepare(self) -> None:
         """Leave nothing in the folder but others' files."""
         shutil.rmtree(self.folder / "out", ignore_errors=True)
         put_others(self.folder / "out")
 
-    def runs(self, *more: str) -> list[subprocess.Popen[str]]:
+    def runs(self, *more: str) -> list[Forked]:
         """Start what writes the folder together; the last is killed."""
         if self.kind == "ranks":
-            return [
-                self.start("out", "--rank", str(rank), "--world-size", "2", *more)
-                for rank in range(2)
-            ]
-        options = ["--resume"] if self.kind == "resume" else ["--dask", "local", *more]
-        return [self.start("out", *options)]
+            return [self.start("--rank", str(n), "--world-size", "2", *more) for n in range(2)]
+        return [
+            self.start(*(["--resume"] if self.kind == "resume" else ["--dask", "local", *more]))
+        ]
 
-    def wait(self, process: subprocess.Popen[str]) -> None:
+    def wait(self, process: Forked) -> None:
         """See a run end well."""
-        said = process.communicate()
-        assert (process.returncode, *said) == (0, "", ""), said
+        ended = process.wait()
+        assert ended == (0, "", ""), ended
 
     def kill(self, delay: float) -> Counter[str]:
         """Kill a run after a while, and resume it."""
@@ -319,13 +323,13 @@ class Resumed:
         time.sleep(delay / 2)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(killed.pid, signal.SIGKILL)
-        killed.communicate()
+        ended = killed.wait()
         for process in others:
             self.wait(process)
         check_others(self.folder / "out", late=True)
         names = [each.name for each in (self.folder / "out").iterdir()]
         tally = Counter({"runs": 1})
-        tally["ended before"] += killed.returncode == 0
+        tally["ended before"] += ended.code == 0
         tally["shards kept"] += sum(name.startswith("model-0") for name in names)
         tally["leavings, cleaned by the next run"] += any(name.startswith(".") for name in names)
         for process in self.runs("--resume"):
