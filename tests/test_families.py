@@ -40,7 +40,6 @@ PENDING = {
     "clip_vision_model",
     "convnext",
     "deberta-v2",
-    "deit",
     "dinov2",
     "distilbert",
     "falcon_mamba",
@@ -61,7 +60,6 @@ PENDING = {
     "resnet",
     "siglip",
     "swin",
-    "vit",
     "wav2vec2",
     "whisper",
 }
