@@ -31,7 +31,7 @@ _TOKENS = re.compile(
     r"| '[^'\"\\\n]*' | \"[^'\"\\\n]*\" | \*\*? | //? | [<>=!]= | [-+%()<>,\[\]] )*",
     re.ASCII | re.VERBOSE,
 )
-_CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
+CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
 class UnknownNameError(ValueError):
@@ -53,7 +53,7 @@ def evaluate(text: str, names: Names) -> Value:
         return _bounded(text, names[text])
     tree, used = parsed(text)
     for name in used:
-        if name not in names and name not in _CONSTANTS:
+        if name not in names and name not in CONSTANTS:
             raise UnknownNameError(text, name, names)
     try:
         return value_of(text, tree, names)
@@ -201,7 +201,7 @@ def value_of(text: str, node: ast.expr, names: Names) -> Value:
         case ast.Constant(value=constant):
             result: Value = constant
         case ast.Name(id=name):
-            result = names[name] if name in names else _CONSTANTS[name]
+            result = names[name] if name in names else CONSTANTS[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             result = -_number(text, of(operand))
         case ast.UnaryOp(operand=operand):

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
-from glorot_cli.expressions import Names, Value, evaluate, evaluate_condition, evaluate_integer
+from glorot_cli.expressions import (
+    CONSTANTS,
+    Names,
+    Value,
+    evaluate,
+    evaluate_condition,
+    evaluate_integer,
+    parsed,
+)
 from glorot_cli.params import check_identifier
 
 MOST_ENTRIES = 1_000_000
@@ -106,8 +114,11 @@ class _Stamper:
             if not isinstance(item, Mapping):
                 raise SpecError(f"expected a tensor as a mapping, found {shown(item)}", here)
             rest = {key: value for key, value in item.items() if key not in STAMPS}
+            template = family
             for inner in self._kept(item, names, here):
-                name = fill_name(family, inner, here, at_key=True)
+                if template is family:
+                    template = _prefilled(family, item, names)
+                name = fill_name(template, inner, here, at_key=True)
                 yield Stamped(rest, item, name, family, here, inner)
 
     def _group(
@@ -138,9 +149,16 @@ class _Stamper:
 
     def _kept(self, item: Mapping[str, Any], names: Names, path: KeyPath) -> Iterator[Names]:
         """Give the names of each repetition of an entry that its `when` keeps."""
-        condition = item.get("when")
-        for inner in repetitions(item, names, path):
-            if condition is None or holds(condition, inner, (*path, "when")):
+        condition, here = item.get("when"), (*path, "when")
+        ranges = list(ranges_of(item, path))
+        if condition is not None and _is_settled(condition, names):
+            # One answer is for all repetitions, of which there may be thousands.
+            if not holds(condition, names, here):
+                self._count_idle(path)
+                return
+            condition = None
+        for inner in _repetitions(ranges, names):
+            if condition is None or holds(condition, inner, here):
                 yield inner
             else:
                 self._count_idle(path)
@@ -161,16 +179,6 @@ def holds(condition: object, names: Names, path: KeyPath) -> bool:
         return evaluate_condition(condition, names)
     except ValueError as error:
         raise SpecError(str(error), path) from None
-
-
-def repetitions(item: Mapping[str, Any], names: Names, path: KeyPath) -> Iterator[Names]:
-    """Give the names of each repetition of an entry: those of `each`, and in each of `repeat`.
-
-    Raises:
-        SpecError: at the index or the range that makes no sense.
-    """
-    ranges = list(ranges_of(item, path))
-    return _repetitions(ranges, names) if ranges else iter((names,))
 
 
 class Range(NamedTuple):
@@ -222,7 +230,11 @@ def ranges_of(item: Mapping[str, Any], path: KeyPath) -> Iterator[Range]:
             yield Range(index, (*here, index), bounds)
 
 
-def _repetitions(ranges: list[Range], names: Names) -> Iterator[Names]:
+def _repetitions(ranges: Sequence[Range], names: Names) -> Iterator[Names]:
+    """Give the names of each repetition: for each word all the numbers."""
+    if not ranges:
+        yield names
+        return
     first, *rest = ranges
     for value in first.values(names):
         inner = {**names, first.name: value}
@@ -230,6 +242,15 @@ def _repetitions(ranges: list[Range], names: Names) -> Iterator[Names]:
             yield from _repetitions(rest, inner)
         else:
             yield inner
+
+
+def _is_settled(condition: object, names: Names) -> bool:
+    """Tell whether a condition needs no more than some names; what is none has one answer too."""
+    try:
+        used = parsed(condition).names if isinstance(condition, str) else ()
+    except ValueError:
+        return True
+    return all(name in names or name in CONSTANTS for name in used)
 
 
 def _listed(items: object, names: Names, path: KeyPath) -> list[Value]:
@@ -275,10 +296,32 @@ def _bound(value: object, names: Names) -> int:
     return value
 
 
+class _Parts(NamedTuple):
+    """Hold a name as texts with indices between them, and whether a text has a stray brace."""
+
+    texts: tuple[str, ...]
+    is_broken: bool
+
+
 @functools.lru_cache(maxsize=4096)
-def _parts(template: str) -> tuple[str, ...]:
-    """Part a name into texts and the indices between them."""
-    return tuple(re.split(r"\{([^{}]*)\}", template))
+def _parts(template: str) -> _Parts:
+    texts = tuple(re.split(r"\{([^{}]*)\}", template))
+    return _Parts(texts, any("{" in text or "}" in text for text in texts[::2]))
+
+
+def _prefilled(template: str, item: Mapping[str, Any], names: Names) -> str:
+    """Fill in the names that are the same in all repetitions of an entry, where that is safe."""
+    own = {index for key in RANGES for index in item.get(key) or ()}
+    if not own:
+        return template
+    texts, is_broken = _parts(template)
+    parts = list(texts)
+    for place in range(1, len(parts), 2):
+        value = None if parts[place] in own else names.get(parts[place])
+        filled = str(value) if type(value) is int or type(value) is str else "{"
+        # What is no part of a name is said by `fill_name`, and a word with braces stays one.
+        parts[place] = f"{{{parts[place]}}}" if "{" in filled or "}" in filled else filled
+    return template if is_broken else "".join(parts)
 
 
 def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = False) -> str:
@@ -289,7 +332,8 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
     """
     if "{" not in template and "}" not in template:
         return template
-    parts = list(_parts(template))
+    texts, is_broken = _parts(template)
+    parts = list(texts)
     for place in range(1, len(parts), 2):
         index = parts[place]
         value = names.get(index)
@@ -304,6 +348,6 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
         else:
             hint = suggestion(index, names) if names else "the entry has no repeat"
             raise SpecError(f"{{{index}}} is no index; {hint}", path, at_key=at_key)
-    if any("{" in text or "}" in text for text in _parts(template)[::2]):
+    if is_broken:
         raise SpecError("expected indices in pairs of braces, such as h.{i}", path, at_key=at_key)
     return "".join(parts)

@@ -16,6 +16,8 @@ import glorot_cli as glorot
 from glorot_cli.checks.inspection import inspect_weights
 from glorot_cli.checks.verify import verify_weights
 from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.report import documents
+from glorot_cli.report.tables import print_plan
 from glorot_cli.writing.fill import BLOCK_BYTES
 
 SMALL = {
@@ -62,6 +64,46 @@ def plan_of(count: int) -> glorot.Plan:
 
 def test_calls_for_each_further_small_tensor_of_a_plan() -> None:
     assert growth(plan_of, 100, 1100) / 2 < 42
+
+
+EXPERTS = {
+    "seed": 1,
+    "params": {"base": {"word": "model."}, "dense": 1, "layers": 4, "n": 1},
+    "initializers": [
+        {"*norm.weight": "ones"},
+        {"*.gate.weight": {"name": "zeros", "when": "dense > 0"}},
+        {"*": {"name": "normal", "std": "1 / layers"}},
+    ],
+    "tensors": [
+        {"a.norm.weight": {"shape": [2]}, "a.gate.weight": {"shape": [2]}},
+        {"repeat": {"i": "layers"}, "when": "i >= dense", "entries": {
+            "{base}{i}.{e}.{p}.weight": {"shape": [2, 2], "axes": "OI", "when": "n > 0 and i > 0",
+                                         "repeat": {"e": "n"}, "each": {"p": ["gate_up", "down"]}},
+        }},
+    ],
+}  # fmt: skip
+
+
+def test_calls_for_each_further_expert() -> None:
+    def planned(experts: int) -> glorot.Plan:
+        return glorot.make_plan(glorot.load_spec(EXPERTS, dims={"n": experts}))
+
+    assert len(planned(3).tensors) == 2 + 3 * 3 * 2
+    assert growth(planned, 100, 600) / 6 < 50
+
+
+def test_calls_for_each_further_tensor_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    plans = {n: plan_of(n) for n in (100, 600)}
+
+    def table(n: int) -> None:
+        print_plan(plans[n])
+
+    def document(n: int) -> None:
+        documents.print_json(documents.plan_parts(plans[n]))
+
+    assert growth(table, 100, 600) / 2 < 27
+    assert growth(document, 100, 600) / 2 < 29
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("name", "most"), [("w.safetensors", 84), ("w.h5", 85)])

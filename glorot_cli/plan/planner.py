@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
@@ -79,8 +80,12 @@ class _Planner:
         self.guesses = Guesses(spec, strict=strict)
         self.decisions: dict[object, Decision] = {}
         self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
+        # All but the name of tensors that are alike, and what their keys are the ids of.
+        self.alike: dict[tuple[int, int], tuple[tuple[Any, ...], object, object]] = {}
         self.used: set[int] = set()
         self.matched = 0
+        self.rules = spec.rules
+        self.deciders = [f"the rule {shown(rule.glob)}" for rule in spec.rules]
         # What each rule's condition comes to; None where that depends on the tensor's indices.
         self.conditions: dict[int, bool | None] = {}
         self.uses_seed = True
@@ -238,6 +243,10 @@ class _Planner:
                 tied_to=target, **draft.rest,
             )  # fmt: skip
         choice, decided_by = self._choose(draft)
+        # Repetitions that are alike share these objects, and differ in their names only.
+        alike = id(draft.rest), id(choice)
+        if alike in self.alike:
+            return PlannedTensor(draft.name, *self.alike[alike][0])
         donor = self.donors.of(choice, draft)
         if donor is not None:
             draft = draft._replace(kernel=replace(draft.kernel, donor=donor))
@@ -251,7 +260,7 @@ class _Planner:
             self.norms.append((draft, choice.path))
         if self.spec.table.rng != DEFAULT:
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
-        return PlannedTensor(
+        tensor = PlannedTensor(
             name=draft.name,
             shape=draft.kernel.shape,
             dtype=draft.dtype,
@@ -265,6 +274,10 @@ class _Planner:
             steps=tuple(decided.steps),
             **draft.rest,
         )
+        is_shared = donor is None and (id(choice), id(draft.kernel)) in self.shared
+        if is_shared and assumed is None and self.spec.table.rng == DEFAULT:
+            self.alike[alike] = tensor[1:], draft.rest, choice
+        return tensor
 
     def _decision(self, choice: InitializerChoice, draft: Draft) -> Decision:
         """Decide a tensor's law, once for all that an initialiser without indices makes alike."""
@@ -297,13 +310,15 @@ class _Planner:
             return own, "its entry"
         if own is not None and draft.dtype not in PRECISIONS:
             return own, DEFAULT_DECIDES  # a counter, which no rule means
-        for index, rule in enumerate(self.spec.rules):
-            self.matched += 1 + len(draft.name) // 64
-            if rule.pattern.match(draft.name):
+        name = draft.name
+        trial = 1 + len(name) // 64
+        for index, rule in enumerate(self.rules):
+            self.matched += trial
+            if rule.pattern.match(name):
                 self.used.add(index)
                 if not self._holds(index, rule, draft.names):
                     continue
-                return rule.choice, f"the rule {shown(rule.glob)}"
+                return rule.choice, self.deciders[index]
         if own is not None:
             self.guesses.keep(draft)
             return own, DEFAULT_DECIDES

@@ -58,6 +58,11 @@ class PlannedTensor(NamedTuple):
     rank: tuple[int, ...] = ()
 
     @property
+    def likeness(self) -> tuple[int, ...]:
+        """A key that tensors of one plan share only if they differ in their names alone."""
+        return tuple(map(id, self[1:]))
+
+    @property
     def parameters(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)

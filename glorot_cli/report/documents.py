@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.fans import glorot_limit
@@ -21,14 +21,14 @@ Document = dict[str, Any]
 def plan_document(plan: Plan) -> Document:
     """Return the plan as JSON's data; a value that does not apply is null."""
     document = plan_parts(plan)
-    return {**document, "tensors": list(document["tensors"])}
+    return {**document, "tensors": [tensor.whole() for tensor in document["tensors"]]}
 
 
 def plan_parts(plan: Plan) -> Document:
     """Return the plan's document with an iterator of the tensors', for `print_json`."""
     tensors = plan.tensors
     return {
-        "tensors": (_tensor_document(tensor) for tensor in plan.entries),
+        "tensors": map(_alike(_tensor_document), plan.entries),
         "totals": {
             "parameters": sum(t.parameters for t in tensors),
             "trainable": sum(t.parameters for t in tensors if t.trainable),
@@ -39,10 +39,35 @@ def plan_parts(plan: Plan) -> Document:
     }
 
 
+def _alike(make: Callable[[PlannedTensor], Document]) -> Callable[[PlannedTensor], Named]:
+    """Make what tensors that differ in their names only have in common once for all of them."""
+    made: dict[tuple[int, ...], Document] = {}
+
+    def named(tensor: PlannedTensor) -> Named:
+        key = tensor.likeness
+        if key not in made:
+            if len(made) >= 1000:
+                made.clear()
+            made[key] = make(tensor)
+        return Named(tensor.name, made[key])
+
+    return named
+
+
+class Named(NamedTuple):
+    """Hold a document's name, and the rest of it, which others may share."""
+
+    name: str
+    rest: Document
+
+    def whole(self) -> Document:
+        """Return the document."""
+        return {"name": self.name, **self.rest}
+
+
 def _tensor_document(tensor: PlannedTensor) -> Document:
     law = tensor.distribution
     return {
-        "name": tensor.name,
         "shape": list(tensor.shape),
         "dtype": tensor.dtype,
         "initializer": tensor.initializer,
@@ -66,7 +91,7 @@ def init_document(plan: Plan, moments: Sequence[Moments | None], output: str) ->
     found = by_name(plan, moments)
     document = plan_parts(plan)
     tensors = (
-        {**tensor, "statistics": _statistics(found.get(tensor["name"]))}
+        {**tensor.whole(), "statistics": _statistics(found.get(tensor.name))}
         for tensor in document["tensors"]
     )
     return {**document, "tensors": tensors, "output": output}
@@ -163,11 +188,26 @@ def print_json(document: Document) -> None:
             print(_indented(value, 1), end="")
             continue
         before = "["
-        for item in value:
-            print(f"{before}\n    {_indented(item, 2)}", end="")
+        for text in _items(value):
+            print(f"{before}\n    {text}", end="")
             before = ","
         print("[]" if before == "[" else "\n  ]", end="")
     print("\n}" if document else "{}")
+
+
+def _items(items: Iterator[Any]) -> Iterator[str]:
+    """Write the items of a list, what several share only once."""
+    rests: dict[int, tuple[Document, str]] = {}
+    for item in items:
+        if not isinstance(item, Named):
+            yield _indented(item, 2)
+            continue
+        if id(item.rest) not in rests:
+            if len(rests) >= 1000:
+                rests.clear()
+            # After the name's line comes what follows the opening brace.
+            rests[id(item.rest)] = item.rest, _indented(item.rest, 2)[1:]
+        yield f'{{\n      "name": {json.dumps(item.name)},{rests[id(item.rest)][1]}'
 
 
 def _indented(value: Any, depth: int) -> str:

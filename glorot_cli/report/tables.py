@@ -6,7 +6,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from glorot_cli.distributions import Constant
@@ -85,12 +85,22 @@ def print_plan(
     columns = [*_PLAN_COLUMNS, *(_DRAWN_COLUMNS if moments else []), *_EXPECTED_COLUMNS]
     found = by_name(plan, moments)
     rows = [Row(tensor.name, tensor, found.get(tensor.name)) for tensor in plan.entries]
-    cells = [[text(row) for _, _, text in columns] for row in (_folded(rows) if fold else rows)]
+    cells = list(_cells(_folded(rows) if fold else rows, columns))
     parameters = sum(tensor.parameters for tensor in plan.tensors)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     total = f"{parameters:,} parameters, {natural_size(nbytes)}"
     heads = [(head, right) for head, right, _ in columns]
     note_left_out(print_table(heads, cells, total, _optional(t.dtype for t in plan.entries)))
+
+
+def _cells(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[list[str]]:
+    """Write rows, those of tensors that differ in their names only from one of them."""
+    written: dict[tuple[int, ...], list[str]] = {}
+    for row in rows:
+        key = row.tensor.likeness
+        if row.moments is not None or key not in written:
+            written[key] = [text(row) for _, _, text in columns]
+        yield [row.name, *written[key][1:]]
 
 
 def _optional(dtypes: Iterable[str]) -> Groups:

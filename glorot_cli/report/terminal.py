@@ -29,7 +29,10 @@ def print_table(
     A terminal too narrow for all columns gets those of `optional` that fit, the first ones first.
     Returns how many columns were left out.
     """
-    lines = [[head for head, _ in heads], *([printable(cell) for cell in row] for row in rows)]
+    lines = [
+        [head for head, _ in heads],
+        *(row if "".join(row).isprintable() else [*map(printable, row)] for row in rows),
+    ]
     if sys.stdout.isatty():
         return _print_on_terminal(heads, lines, total, optional)
     for line in _aligned(heads, lines, len):
@@ -50,6 +53,12 @@ def _aligned(
     heads: list[tuple[str, bool]], lines: list[Cells], width_of: Callable[[str], int]
 ) -> Iterator[str]:
     widths = _widths(lines, width_of)
+    if width_of is len:
+        # As format() counts; it is several times faster than what follows.
+        sides = zip(widths, heads, strict=True)
+        row = (" " * GAP).join(f"{{:{'>' if right else '<'}{w}}}" for w, (_, right) in sides)
+        yield from (row.format(*line).rstrip() for line in lines)
+        return
     for line in lines:
         text = ""
         for cell, width, (_, right) in zip(line, widths, heads, strict=True):
