@@ -111,7 +111,7 @@ def checked_number(value: object, info: ValidationInfo) -> float:
     return _finite(value)
 
 
-def _exact_number(value: object, info: ValidationInfo) -> float:
+def exact_number(value: object, info: ValidationInfo) -> float:
     """Return a finite number as above, but an integer that float64 does not hold as it is."""
     if isinstance(value, str):
         return evaluate_exact(value, _names(info))
@@ -254,7 +254,7 @@ Number = Annotated[
 ]
 ExactNumber = Annotated[
     float | int,
-    BeforeValidator(_exact_number),
+    BeforeValidator(exact_number),
     WithJsonSchema({"type": ["number", "string"]}),
 ]
 SEED_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, _EXPRESSION]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
@@ -110,12 +110,19 @@ class LogUniform:
         return Uniform(elementary.log(self.low), elementary.log(self.high))
 
     def mean(self, shape: Shape) -> float:
-        return (self.high - self.low) / math.log(self.high / self.low)
+        return self.high * self._moments()[0]
 
     def std(self, shape: Shape) -> float:
-        width = math.log(self.high / self.low)
-        squares = (self.high - self.low) * (self.high + self.low) / (2.0 * width)
-        return math.sqrt(max(0.0, squares - self.mean(shape) ** 2))
+        return self.high * math.sqrt(self._moments()[1])
+
+    def _moments(self) -> tuple[float, float]:
+        """Return the mean and the variance in units of `high`, whose square may be no number."""
+        ratio, width = self.low / self.high, math.log(self.high) - math.log(self.low)
+        if width < 1e-4:
+            # The logarithm is even so close to the values, and the formula cancels.
+            return (1.0 + ratio) / 2.0, (1.0 - ratio) ** 2 / 12.0
+        mean = (1.0 - ratio) / width
+        return mean, max(0.0, (1.0 - ratio * ratio) / (2.0 * width) - mean * mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +132,29 @@ class InverseSoftplus:
     of: LogUniform
 
     def mean(self, shape: Shape) -> float:
-        values = self._quantiles()
-        return math.fsum(values) / len(values)
+        return _mean(self._quantiles())
 
     def std(self, shape: Shape) -> float:
-        values, mean = self._quantiles(), self.mean(shape)
-        return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+        return _deviation(self._quantiles())
 
     def _quantiles(self) -> list[float]:
         logs, count = self.of.logarithm, 1000
         steps = ((2 * i + 1) / count - 1.0 for i in range(count))
         middle = logs.low + logs.half
-        return [inverse_softplus(math.exp(middle + logs.half * step)) for step in steps]
+        # The exponential rounds, beyond the largest number too.
+        powers = (math.exp(min(middle + logs.half * step, 709.0)) for step in steps)
+        return [inverse_softplus(min(self.of.high, power)) for power in powers]
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of numbers whose sum may be none."""
+    return math.fsum(value / len(values) for value in values)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of numbers whose squares may be none."""
+    mean = _mean(values)
+    return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))
 
 
 def inverse_softplus(x: float) -> float:
@@ -286,12 +304,12 @@ class Pieces:
 
     def mean(self, shape: Shape) -> float:
         kernel = self.kernel_shape(shape)
-        return math.fsum(law.mean(kernel) for law in self.laws) / len(self.laws)
+        return _mean([law.mean(kernel) for law in self.laws])
 
     def std(self, shape: Shape) -> float:
         kernel, mean = self.kernel_shape(shape), self.mean(shape)
-        spreads = (law.std(kernel) ** 2 + (law.mean(kernel) - mean) ** 2 for law in self.laws)
-        return math.sqrt(math.fsum(spreads) / len(self.laws))
+        spreads = (math.hypot(law.std(kernel), law.mean(kernel) - mean) for law in self.laws)
+        return math.hypot(*spreads) / math.sqrt(len(self.laws))
 
 
 @dataclass(frozen=True, slots=True)

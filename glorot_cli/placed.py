@@ -103,26 +103,33 @@ def _table(law: ByIndex, shape: Shape) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Hold numbers that are given one by one, in C order."""
+    """Hold numbers that are given one by one, in C order; integers where float64 holds them not."""
 
     numbers: tuple[float, ...]
 
     def values(self, shape: Shape, first: int, count: int) -> Array:
-        """Return some elements in float64, from a first index on."""
+        """Return some elements, from a first index on, in float64 or, to be exact, in int64."""
         import numpy as np
 
-        return np.array(self.numbers[first : first + count])
+        found = self.numbers[first : first + count]
+        if any(isinstance(number, int) for number in found) and all(map(_is_whole, found)):
+            return np.array([int(number) for number in found], np.int64)
+        return np.array(found, np.float64)
 
     def sample(self, shape: Shape) -> Array:
         """Return the elements."""
         return self.values(shape, 0, len(self.numbers))
 
     def mean(self, shape: Shape) -> float:
-        return math.fsum(self.numbers) / len(self.numbers)
+        return math.fsum(number / len(self.numbers) for number in self.numbers)
 
     def std(self, shape: Shape) -> float:
         mean = self.mean(shape)
-        return math.sqrt(math.fsum((x - mean) ** 2 for x in self.numbers) / len(self.numbers))
+        return math.hypot(*(x - mean for x in self.numbers)) / math.sqrt(len(self.numbers))
+
+
+def _is_whole(number: float) -> bool:
+    return -(2**63) <= number < 2**63 and number == math.floor(number)
 
 
 Placed = ByIndex | Values

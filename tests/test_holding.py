@@ -367,3 +367,70 @@ def test_what_is_accepted_draws_no_infinity(dtype: DTypeName) -> None:
         with pytest.raises(ValueError, match=dtype):
             check_held(bad, (4,), "'w'", dtype)
     assert list(losses(Normal(0.0, 1.0), (4,), dtype)) == []
+
+
+# Numbers one by one, pieces and positive scales.
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**63 - 1, -(2**63)])
+def test_integers_given_one_by_one_are_exact(planned: Planned, value: int) -> None:
+    given = {"name": "values", "values": [value, 3, 0]}
+    plan = planned(tensors=entry(given, "int64", (3,)))
+    assert glorot.draw(plan, "w").tolist() == [value, 3, 0]
+    found = planned(tensors=entry(given, "float32", (3,)))
+    assert glorot.draw(found, "w").tolist() == [float(np.float32(value)), 3.0, 0.0]
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 0.5, 1e300])
+def test_integers_given_one_by_one_are_within_the_range(planned: Planned, value: float) -> None:
+    for other in (1, 2**53 + 1):
+        spec = entry({"name": "values", "values": [other, value]}, "int64", (2,))
+        with pytest.raises(glorot.GlorotError) as caught:
+            planned(tensors=spec)
+        assert "int64 holds whole numbers from -9223372036854775808 to" in str(caught.value)
+
+
+def test_a_number_given_that_becomes_0_is_noticed_once(planned: Planned) -> None:
+    given = {"name": "values", "values": [1.0, 1e-8, 1e-9, 0.0]}
+    found = planned(tensors=entry(given, "float16", (4,)))
+    assert found.notices == ("w: 1e-08 rounds to 0 in float16",)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1e-300, 1e300), (1e-320, 1e-310), (1.0, 1.0 + 1e-9), (0.001, 0.1), (1, 1e160)],
+)
+def test_positive_scales_of_any_size(planned: Planned, run: Run, low: float, high: float) -> None:
+    for name in ("log_uniform", "inverse_softplus"):
+        given = {"name": name, "low": low, "high": high}
+        plan = planned(seed=1, tensors=entry(given, "float64", (40, 50)))
+        values = glorot.draw(plan, "w")
+        assert np.isfinite(values).all()
+        law = plan["w"].distribution
+        assert math.isfinite(law.mean(()))
+        assert math.isfinite(law.std(()))
+        if name == "log_uniform" and high < 1e3:
+            assert law.mean(()) == pytest.approx(float(values.mean()), rel=0.05)
+            assert law.std(()) == pytest.approx(float(values.std()), rel=0.1, abs=1e-310)
+        glorot.write_weights(plan, f"{name}.safetensors")
+        for command in ("inspect", "verify", "plan"):
+            assert run(command, f"{name}.safetensors", "--json")[0] == 0
+
+
+def test_an_inverse_softplus_that_the_dtype_does_not_reach(planned: Planned) -> None:
+    given = {"name": "inverse_softplus", "low": 1e-300, "high": 1.0}
+    found = refusal(planned, given, "float8_e4m3fn")
+    assert found.startswith("the range -690.7755278982137 to 0.54")
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e160, 5e307])
+def test_pieces_of_extreme_scales(planned: Planned, run: Run, scale: float) -> None:
+    given = [{"name": "uniform", "a": 0, "b": scale}, {"name": "constant", "value": scale}]
+    spec = {"w": {"shape": [4, 6], "axes": "IO", "fused": 2, "dtype": "float64",
+                  "initializer": given}}  # fmt: skip
+    plan = planned(seed=1, tensors=spec)
+    law = plan["w"].distribution
+    assert law.std((4, 6)) == pytest.approx(scale * math.sqrt(1 / 24 + 1 / 16), rel=1e-6)
+    glorot.write_weights(plan, "w.safetensors")
+    for command in ("inspect", "verify", "plan"):
+        assert run(command, "w.safetensors", "--json")[0] == 0

@@ -269,6 +269,31 @@ def test_extreme_scales_are_known_again(
     assert run("inspect", "w.safetensors", "--finite", "--json")[0] == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize(
+    ("initializer", "shape"),
+    [
+        ("orthogonal", [4, 4]),
+        ("orthogonal", [2, 2]),
+        ("orthogonal", [3, 40]),
+        ("delta_orthogonal", [3, 2, 4]),
+        ({"name": "sparse", "sparsity": 0.1, "std": 0.5}, [2, 1]),
+        ({"name": "sparse", "sparsity": 0.5, "std": 1e-2}, [8, 3]),
+    ],
+)
+def test_a_structure_of_few_bits_does_not_disagree_with_its_claim(
+    planned: Planned, dtype: str, initializer: Any, shape: list[int]
+) -> None:
+    axes = "IO" if len(shape) == 2 else "HIO"
+    for seed in range(10):
+        entry = {"shape": shape, "axes": axes, "dtype": dtype, "initializer": initializer}
+        glorot.write_weights(planned(seed=seed, tensors={"w": entry}), "w.safetensors", force=True)
+        (tensor,) = glorot.inspect_weights("w.safetensors").tensors
+        assert tensor.agrees is not False
+        if dtype == "float32" and shape == [3, 40]:
+            assert tensor.agrees
+
+
 def test_statistics_that_are_no_numbers_are_null_in_json(run: Run) -> None:
     arrays = {
         "a": np.array([[1, np.nan], [2, 3]], "f4"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from glorot_cli.distributions import (
@@ -19,11 +20,14 @@ from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.formats.stored import StoredTensor
 from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import Sketch, quality
+from glorot_cli.goodness_of_fit.structures import tells_orthogonal
 from glorot_cli.placed import ByIndex, Values
 from glorot_cli.plan import PlannedTensor
 
 # A tensor that is as its provenance claims is said to disagree with less than this chance a test.
 LEAST_OF_A_CLAIM = 1e-6
+# Smallest values that a standard deviation has, for less than 1 % to round to 0.
+_STEPS = 100.0
 
 
 def agrees(
@@ -61,15 +65,29 @@ def agrees(
                 m.offset, distribution.mean(planned.shape), planned.dtype
             )
         case Orthogonal():
-            return (
-                None if min(planned.shape) < 2 else bool(names & {"orthogonal", "delta_orthogonal"})
-            )
+            known = {"orthogonal", "delta_orthogonal"} & names
+            return True if known else False if _is_told(distribution, planned) else None
         case Sparse():
-            rows, columns = planned.shape
-            drawn = (rows - distribution.zeros) * columns
-            return None if distribution.zeros == 0 or drawn < 2 else "sparse" in names
+            return True if "sparse" in names else False if _is_told(distribution, planned) else None
         case _:
             return quality(distribution, sketch, planned.dtype) >= LEAST_OF_A_CLAIM
+
+
+def _is_told(distribution: Orthogonal | Sparse, planned: PlannedTensor) -> bool:
+    """Tell whether a tensor has the size and the bits that make its structure known."""
+    shape, dtype = planned.shape, planned.dtype
+    # Rounding to the steps near 0 breaks it.
+    if distribution.std(shape) < _STEPS * PRECISIONS[dtype].smallest:
+        return False
+    if isinstance(distribution, Sparse):
+        rows, columns = shape
+        return distribution.zeros > 0 and (rows - distribution.zeros) * columns > 1
+    if distribution.delta:
+        vectors, length = shape[-2:]
+    else:
+        side = shape[0] if distribution.first else shape[-1]
+        vectors, length = sorted((side, math.prod(shape) // side))
+    return vectors > 1 and tells_orthogonal(vectors, length, dtype)
 
 
 def _same(found: float, expected: float, dtype: str) -> bool:

@@ -103,15 +103,24 @@ def _gain(vectors: Array, dtype: str) -> float | None:
     if not square > 0.0:
         return None
     off = float(np.abs(products / square - np.eye(len(vectors))).max())
-    # Rounding errors average out along a vector.
-    step = 2.0 ** -PRECISIONS[dtype].fraction
-    allowed = 6.0 * step / math.sqrt(vectors.shape[1]) + step * step + 1e-5
-    if off > min(allowed, 0.5):
+    if off > min(_allowed(vectors.shape[1], dtype), 0.5):
         return None
-    # Of so few bits or vectors chance makes orthogonal ones: products spread by 1 / sqrt(length).
-    count = len(vectors) * (len(vectors) + 1) // 2 - 1
-    chance = min(1.0, allowed * math.sqrt(vectors.shape[1])) ** count
-    return math.sqrt(square) if chance < _ACCIDENT else None
+    return math.sqrt(square) if tells_orthogonal(len(vectors), vectors.shape[1], dtype) else None
+
+
+def _allowed(length: int, dtype: str) -> float:
+    """Return how far rounding moves products of vectors of length 1."""
+    step = 2.0 ** -PRECISIONS[dtype].fraction
+    # Rounding errors average out along a vector.
+    return 6.0 * step / math.sqrt(length) + step * step + 1e-5
+
+
+def tells_orthogonal(vectors: int, length: int, dtype: str) -> bool:
+    """Tell whether so many vectors of so many bits are not orthogonal by chance."""
+    vectors = min(vectors, VECTORS)
+    # Products of random ones spread by 1 / sqrt(length).
+    chance = min(1.0, _allowed(length, dtype) * math.sqrt(length))
+    return bool(chance ** (vectors * (vectors + 1) // 2 - 1) < _ACCIDENT)
 
 
 def _delta(elements: Elements, tensor: StoredTensor, m: Moments) -> Iterator[Fit]:

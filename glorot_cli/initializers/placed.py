@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from glorot_cli.arguments import Number, checked_number
+from glorot_cli.arguments import Number, checked_number, exact_number
 from glorot_cli.errors import shown
 from glorot_cli.expressions import Names, UnknownNameError, parsed
 from glorot_cli.initializers.kernel import Kernel
@@ -40,7 +40,7 @@ def _items(value: object, info: ValidationInfo) -> Iterator[float]:
         for item in value:
             yield from _items(item, info)
     else:
-        yield checked_number(value, info)
+        yield exact_number(value, info)
 
 
 def _shape(value: object) -> tuple[int, ...]:

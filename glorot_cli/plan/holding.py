@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from glorot_cli.distributions import (
     Constant,
     Distribution,
+    InverseSoftplus,
     LogUniform,
     Normal,
     Ones,
@@ -17,6 +18,7 @@ from glorot_cli.distributions import (
     Sparse,
     TruncatedNormal,
     Uniform,
+    inverse_softplus,
     is_random,
 )
 from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Precision, numpy_dtype
@@ -37,6 +39,9 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
     Raises:
         ValueError: if the dtype holds no such values.
     """
+    if isinstance(distribution, Values) and dtype in INTEGER_RANGES:
+        _check_whole(distribution, dtype)  # exactly, as no array of them is
+        return
     if isinstance(distribution, ByIndex | Values):
         # Few plans have one, and no other needs NumPy here.
         from glorot_cli.streams.fixed import check_values
@@ -58,6 +63,8 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
         case LogUniform(low=low, high=high):
             _check_scale("low", low, name, dtype)
             _check_range(low, high, dtype)
+        case InverseSoftplus(of=of):
+            _check_range(inverse_softplus(of.low), inverse_softplus(of.high), dtype)
         case Uniform():
             _check_uniform(distribution, name, dtype)
         case Normal(centre=centre, stddev=stddev):
@@ -146,6 +153,8 @@ def constants(distribution: Distribution) -> Iterator[float]:
         case Pieces():
             for law in dict.fromkeys(distribution.laws):
                 yield from constants(law)
+        case Values():
+            yield from distribution.numbers
 
 
 def losses(distribution: Distribution, shape: Shape, dtype: str) -> Iterator[tuple[str, str]]:
@@ -163,6 +172,7 @@ def losses(distribution: Distribution, shape: Shape, dtype: str) -> Iterator[tup
     for value in constants(distribution):
         if value != 0.0 and abs(value) < precision.smallest and _rounds_to_0(value, dtype):
             yield "zero", f"{value!r} rounds to 0 in {dtype}"
+            break
     drawn = _as_drawn(distribution, shape)
     if drawn is None:
         return

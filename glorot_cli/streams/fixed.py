@@ -71,7 +71,7 @@ def check_values(values: Array, dtype: str) -> None:
     """
     if dtype in INTEGER_RANGES:
         low, high = INTEGER_RANGES[dtype]
-        wrong = (values % 1.0 != 0.0) | ~((values >= low) & (values <= high))
+        wrong = (values % 1.0 != 0.0) | ~((values >= low) & (values < high + 1))
         text = f"{dtype} holds whole numbers from {low} to {high}, found"
     else:
         largest = PRECISIONS[dtype].largest
