@@ -24,9 +24,40 @@ MOST_ENTRIES = 1_000_000
 LARGEST_NAMES = 64 << 20
 # Nobody needs more, and each is a level of recursion.
 MOST_INDICES = 32
+FEW_NAMES = 16
 # The keys that say how often an entry stands, and not what it is; the first two hold indices.
 RANGES = ("each", "repeat")
 STAMPS = (*RANGES, "when")
+
+
+class Indexed(Mapping[str, Value]):
+    """Be the names of one repetition: its own, and those of the spec, which all share."""
+
+    __slots__ = ("own", "shared")
+
+    def __init__(self, own: Mapping[str, Value], shared: Names) -> None:
+        self.own = own
+        self.shared = shared
+
+    def __getitem__(self, name: str) -> Value:
+        return self.own[name] if name in self.own else self.shared[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.shared
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.shared
+        yield from self.own
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.shared)
+
+
+def _with(names: Names, index: str, value: Value) -> Names:
+    """Give names one more."""
+    if isinstance(names, Indexed):
+        return Indexed({**names.own, index: value}, names.shared)
+    return Indexed({index: value}, names)
 
 
 class Stamped(NamedTuple):
@@ -223,9 +254,6 @@ def ranges_of(item: Mapping[str, Any], path: KeyPath) -> Iterator[Range]:
         here = (*path, key)
         if not isinstance(indices, Mapping) or not indices:
             raise SpecError(f"expected a mapping such as {example}, found {shown(indices)}", here)
-        if len(indices) > MOST_INDICES:
-            message = f"expected at most {MOST_INDICES} indices, found {len(indices)}"
-            raise SpecError(message, here)
         for index, bounds in indices.items():
             yield Range(index, (*here, index), bounds)
 
@@ -235,9 +263,15 @@ def _repetitions(ranges: Sequence[Range], names: Names) -> Iterator[Names]:
     if not ranges:
         yield names
         return
+    count = len(ranges) + (len(names.own) if isinstance(names, Indexed) else 0)
+    if count > MOST_INDICES:
+        message = f"expected at most {MOST_INDICES} indices, found {count}"
+        raise SpecError(message, ranges[0].path[:-1])
     first, *rest = ranges
+    # Few names are copied, which makes looking them up faster.
+    few = len(names) < FEW_NAMES and not isinstance(names, Indexed)
     for value in first.values(names):
-        inner = {**names, first.name: value}
+        inner = {**names, first.name: value} if few else _with(names, first.name, value)
         if rest:
             yield from _repetitions(rest, inner)
         else:

@@ -87,7 +87,7 @@ def test_the_script_leaves_with_the_exit_code(monkeypatch: pytest.MonkeyPatch) -
         raise SystemExit(code)
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(gc, "disable", lambda: None)
+    monkeypatch.setattr(gc, "set_threshold", lambda first: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["glorot", "plan", "nowhere.yaml"])
     with pytest.raises(SystemExit) as ended:

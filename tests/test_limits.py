@@ -363,3 +363,34 @@ def test_a_claim_of_orthogonal_for_few_bytes(kind: str, tmp_path: Path, run: Run
         r"which no random elements are; not drawn\n",
         err,
     )
+
+
+def test_names_of_the_spec_are_not_copied_for_each_repetition() -> None:
+    spec = {
+        "seed": 1, "dims": {f"d{n}": 1 for n in range(900)}, "dialect": "torch",
+        "layers": [{"type": "ReLU", "repeat": {"i": 2}}, {"repeat": {"i": 2}, "entries": [
+            {"type": "Linear", "in_features": "i+j", "out_features": "d7", "bias": False,
+             "name": "l{i}{j}", "repeat": {"j": [1, 3]}},
+        ]}],
+    }  # fmt: skip
+    loaded = glorot.load_spec(spec)
+    places = list(loaded.layers())
+    assert [dict(place.names.own) for place in places] == [  # type: ignore[attr-defined]
+        {"i": 0}, {"i": 1}, *({"i": i, "j": j} for i in (0, 1) for j in (1, 2)),
+    ]  # fmt: skip
+    assert len({id(place.names.shared) for place in places}) == 1  # type: ignore[attr-defined]
+    assert [tensor.shape for tensor in glorot.make_plan(loaded).tensors] == [
+        (1, 1), (1, 2), (1, 2), (1, 3),
+    ]  # fmt: skip
+
+
+def test_indices_of_groups_within_groups_are_counted() -> None:
+    entry: dict[str, Any] = {"w{a0}": {"shape": [1], "initializer": "zeros"}}
+    for index in "abcdefghijklm":
+        entry = {"repeat": {f"{index}{n}": 1 for n in range(4)}, "entries": [entry]}
+    error = error_of({"tensors": [entry]})
+    assert error.endswith(".repeat: expected at most 32 indices, found 36")
+    entry = {"each": {"p": ["q"] * 2000}, "repeat": {"i": 2000}, "shape": [1]}
+    assert error_of({"tensors": {"{p}{i}": entry}}).endswith(
+        "expected at most 1000000 entries once repeated, found 4000000"
+    )
