@@ -34,13 +34,11 @@ ENTRIES: list[dict[str, Any]] = GOLDEN["entries"]
 PENDING = {
     "albert",
     "bart",
-    "beit",
     "clip",
     "clip_text_model",
     "clip_vision_model",
     "convnext",
     "deberta-v2",
-    "dinov2",
     "distilbert",
     "falcon_mamba",
     "gemma3",
