@@ -118,6 +118,13 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
+def pointer_hint(text: str) -> str | None:
+    """Say what to do with a text that Git LFS left in place of a file; None if it is no such."""
+    if text.startswith("version https://git-lfs.github.com/spec/"):
+        return "it is a Git LFS pointer in place of the file; get the file with git lfs pull"
+    return None
+
+
 # Comparing two words takes up to the square of their length.
 LONGEST_WORD = 200
 LARGEST_COMPARISON = 2_000_000

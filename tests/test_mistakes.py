@@ -398,7 +398,7 @@ YAML: dict[str, tuple[str, str]] = {
     ),
     "reserved-name": (
         "tensors:\n  __metadata__: {shape: [3], initializer: zeros}\n",
-        ":2:3: tensors.__metadata__: expected a printable tensor name, found '__metadata__'",
+        ":2:3: tensors.__metadata__: '__metadata__' names no tensor, but .safetensors' own",
     ),
     "tensor-named-as-a-layer's": (
         "input_shape: [2]\nlayers: [{type: Dense, units: 3}]\n"

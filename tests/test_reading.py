@@ -47,7 +47,7 @@ SPREAD = float(f"{VALUES.std(dtype='f8'):.3e}")
 
 TEXT = (
     "expected a weight file, found text; "
-    "if it is a spec: glorot plan SPEC, or glorot verify FILE SPEC"
+    "if it is a spec: glorot plan SPEC, or glorot verify FILE --spec SPEC"
 )
 PICKLE = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
 

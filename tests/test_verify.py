@@ -588,3 +588,24 @@ def test_every_stream_is_drawn_again_whatever_the_order_of_blocks(
     Path("x.safetensors").write_bytes(data)
     wrong = [t for t in verify_weights("x.safetensors", workers=3).tensors if t.difference]
     assert [t.difference.count for t in wrong if t.difference] == [1]
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("name", ["s.yaml", "w.safetensors", "config.json"])
+def test_a_git_lfs_pointer_is_neither_spec_nor_weights(run: Run, name: str, tmp_path: Path) -> None:
+    good, pointer = tmp_path / "good.json", tmp_path / name
+    good.write_text('{"a": [4]}', encoding="utf-8")
+    pointer.write_text(POINTER, encoding="utf-8")
+    out = tmp_path / "out.safetensors"
+    assert run("init", good, "-o", out, "--seed", 1)[0] == 0
+    hint = "it is a Git LFS pointer in place of the file; get the file with git lfs pull\n"
+    assert run("verify", out, pointer) == (2, "", f"glorot: {pointer}:1:1: {hint}")
+    assert run("plan", pointer) == (2, "", f"glorot: {pointer}:1:1: {hint}")
+    assert run("verify", pointer) == (2, "", f"glorot: {pointer}: {hint}")
+    assert run("init", good, "-o", tmp_path / "n.safetensors", "--base", pointer) == (
+        2,
+        "",
+        f"glorot: {pointer}: {hint}",
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from glorot_cli.errors import FormatError, printable, shown
+from glorot_cli.errors import FormatError, pointer_hint, printable, shown
 from glorot_cli.formats.base import Extent, Provenance, compact
 from glorot_cli.formats.stored import StoredFile, StoredTensor, check_shape
 from glorot_cli.formats.texts import MOST_TENSORS, DuplicateError, TooManyError, parse_json
@@ -137,9 +137,9 @@ def _no_header(start: bytes, length: int, size: int) -> str:
     if not size:
         return "the file is empty"
     if _is_text(start):
-        return (
+        return pointer_hint(start.decode("latin-1")) or (
             "expected a weight file, found text; "
-            "if it is a spec: glorot plan SPEC, or glorot verify FILE SPEC"
+            "if it is a spec: glorot plan SPEC, or glorot verify FILE --spec SPEC"
         )
     if size >= 8 and length <= LARGEST_HEADER and start[8:9] in (b"", b"{"):
         return f"its header takes {8 + length} bytes, the file has {size}; is it cut short?"

@@ -385,7 +385,9 @@ def _tied(planned: dict[str, PlannedTensor], draft: Draft, target: str) -> Plann
 
 
 def _check_name(name: str, path: KeyPath) -> None:
-    if not name.isprintable() or name == "__metadata__":
+    if name == "__metadata__":
+        raise SpecError(f"{shown(name)} names no tensor, but .safetensors' own", path, at_key=True)
+    if not name.isprintable():
         raise SpecError(f"expected a printable tensor name, found {shown(name)}", path, at_key=True)
     if not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise SpecError(

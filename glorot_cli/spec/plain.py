@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from glorot_cli.errors import KeyPath, SpecError, shown
+from glorot_cli.errors import KeyPath, SpecError, pointer_hint, shown
 from glorot_cli.spec.composer import Marks
 from glorot_cli.spec.source import Source
 
@@ -27,7 +27,9 @@ def written_out(source: Source, keys: Collection[str], overrides: Mapping[str, A
         SpecError: if it is no mapping, or a spec and a mapping of names to shapes at once.
     """
     if not isinstance(source.data, Mapping):
-        raise SpecError(f"expected a mapping with layers or tensors, found {shown(source.data)}")
+        hint = pointer_hint(source.data) if isinstance(source.data, str) else None
+        found = f"expected a mapping with layers or tensors, found {shown(source.data)}"
+        raise SpecError(hint or found)
     data, marks = _top(source.data, source.marks, keys)
     data |= overrides
     if marks is not None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from glorot_cli.errors import SpecError, printable
+from glorot_cli.errors import SpecError, pointer_hint, printable
 from glorot_cli.spec.composer import (
     MOST_VALUES,
     PAIR_SHIFT,
@@ -131,7 +131,7 @@ def _check_json(text: str, name: str) -> None:
         # Numbers are read by the composer, which knows their places and bounds their length.
         json.loads(text, parse_constant=refuse, parse_int=len, parse_float=len)
     except json.JSONDecodeError as error:
-        message = f"not valid JSON: {error.msg.removesuffix(' at')}"
+        message = pointer_hint(text) or f"not valid JSON: {error.msg.removesuffix(' at')}"
         raise error_at(name, (error.lineno, error.colno), message) from None
     except RecursionError:
         raise error_at(name, (1, 1), "not valid JSON: nested too deeply") from None
