@@ -1,7 +1,8 @@
 """Keep the documents true: the command reference from `--help`, and console blocks by running them.
 
 `python docs/reference.py` writes docs/reference.md, docs/spec-reference.md, README's list of
-commands, and the console blocks of all documents as they come out now. With `--check` it writes
+commands, docs/huggingface.md's model types, and the console blocks of all documents as they come
+out now. With `--check` it writes
 nothing, and ends with exit code 1 and a line for each document that is stale.
 
 In a block marked `console` a line that begins with `$ ` is a command, the lines that begin with
@@ -27,6 +28,7 @@ from pathlib import Path
 from spec_reference import spec_reference
 
 from glorot_cli.cli import app, main
+from glorot_cli.families import known_types
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -35,6 +37,7 @@ ENVIRONMENT = {"COLUMNS": "80", "LC_ALL": "C", "NO_COLOR": "1", "PYTHONUTF8": "1
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"(\$ .*\n(?:>(?: .*)?\n)*)((?:(?!\$ ).*\n)*)")
 _LISTED = re.compile(r"(?<=<!-- commands -->\n).*(?=<!-- /commands -->)", re.DOTALL)
+_TYPES = re.compile(r"(?<=<!-- types -->\n).*(?=<!-- /types -->)", re.DOTALL)
 
 
 def help_block(*arguments: str) -> str:
@@ -73,6 +76,15 @@ def outputs(commands: Iterable[str]) -> list[str]:
     return shell.stdout.decode().split("\036")[:-1]
 
 
+def model_types() -> str:
+    """Return the lines of a document that name the model types of each family."""
+    families: dict[str, list[str]] = {}
+    for name, file in known_types().items():
+        families.setdefault(file.removesuffix(".yaml"), []).append(f"`{name}`")
+    rows = [f"| {family} | {', '.join(names)} |" for family, names in families.items()]
+    return "\n".join(["| family | model types |", "| --- | --- |", *rows, ""])
+
+
 def fits(expected: str, printed: str) -> bool:
     """Tell whether what was printed is what was expected, gaps aside."""
     lines = expected.splitlines(keepends=True)
@@ -106,7 +118,8 @@ def documents() -> Iterator[tuple[Path, str, str]]:
         yield path, path.read_text("utf-8") if path.exists() else "", written()
     for path in with_sessions():
         text = path.read_text("utf-8")
-        yield path, text, as_run(_LISTED.sub(lambda _: help_block(), text))
+        listed = _LISTED.sub(lambda _: help_block(), text)
+        yield path, text, as_run(_TYPES.sub(lambda _: model_types(), listed))
 
 
 def run(check: bool) -> int:

@@ -37,6 +37,8 @@ def random_config(seed: int) -> dict[str, Any]:
     config = dict(entry["config"])
     family = family_of(ModelConfig(Path("config.json"), "{}", config))
     for key, default in family.defaults.items():
+        if key in ("is_decoder", "add_cross_attention"):
+            continue
         if key in config and isinstance(default, bool) and random.random() < 0.4:
             config[key] = random.random() < 0.5
     if "num_key_value_heads" in family.defaults and config.get("num_attention_heads") == 4:
