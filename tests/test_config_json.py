@@ -12,6 +12,10 @@ import pytest
 import safetensors.numpy
 from safetensors import safe_open
 
+from tests.pages import named_blocks
+
+# The blocks of docs/huggingface.md that are run here.
+RUNS = {"family"}
 Run = Callable[..., tuple[int, str, str]]
 
 TINY = {
@@ -384,3 +388,16 @@ def test_tiny_needs_a_configuration_and_a_rule(run: Run) -> None:
         "",
         "glorot: --tiny: mine.yaml has no rule for it; use --set\n",
     )
+
+
+def test_the_family_of_the_documents(run: Run) -> None:
+    Path("mine.yaml").write_text(named_blocks("huggingface.md")["family"])
+    Path("mine.json").write_text('{"model_type": "mine_v2", "act": "swiglu", "hidden_size": 32}')
+    arguments = ("mine.json", "--family", "mine.yaml", "--json", "--set", "heads=2")
+    code, out, _ = run("plan", *arguments)
+    assert code == 0
+    found = {t["name"]: t["shape"] for t in json.loads(out)["tensors"]}
+    assert len(found) == 1 + 2 * 4
+    assert found["model.layers.1.gate.weight"] == [128, 32]
+    code, out, _ = run("plan", *arguments, "--tiny", "--set", "act=gelu")
+    assert len(json.loads(out)["tensors"]) == 1 + 2 * 3

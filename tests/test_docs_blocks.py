@@ -17,13 +17,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import glorot_cli as glorot
-from tests import pages, test_clusters_page, test_cookbook
+from tests import pages, test_clusters_page, test_config_json, test_cookbook
 from tests.interop import test_cluster_docs, test_cookbook_frameworks, test_engines
 
 ALL = [block for path in pages.PAGES for block in pages.blocks_of(path)]
 # Blocks that have a name, by page, as the tests that run them list them.
 RUN = {
     "clusters.md": {*test_clusters_page.RUNS, *test_cluster_docs.RUNS},
+    "huggingface.md": test_config_json.RUNS,
     "cookbook.md": {*test_cookbook.RUNS, *test_cookbook_frameworks.RUNS, *test_engines.RUNS},
 }
 # Python without a name: one session or program a page, and the test that runs it.
