@@ -91,6 +91,25 @@ def test_norms_of_a_framework_stream_and_of_more_than_a_chunk() -> None:
         )
 
 
+def test_repeated_norms_are_each_of_its_own() -> None:
+    norms = {"name": "norm_of", "tensor": "{stem}.v"}
+    entries = [
+        {
+            "repeat": {"i": 3},
+            "entries": {
+                "{i}.g": {"shape": [5], "initializer": norms},
+                "{i}.v": {**V, "fans": "torch"},
+                "{i}.named": {"shape": [5], "initializer": {**norms, "tensor": "{i}.v"}},
+            },
+        }
+    ]
+    found = drawn({"tensors": entries})
+    for index in range(3):
+        expected = np.linalg.norm(found[f"{index}.v"].reshape(5, -1), axis=1)
+        np.testing.assert_allclose(found[f"{index}.g"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(found[f"{index}.g"], found[f"{index}.named"])
+
+
 def test_norms_by_other_words_are_no_alarm(run: Run, tmp_path: Path) -> None:
     spec = {
         "seed": 3,
@@ -125,3 +144,26 @@ def test_mistakes_say_what_to_do() -> None:
     assert "expected a dim of 'v', whose shape is [5, 4, 3], found 3" in refused(
         v=V, g=norms("v", [5], 3)
     )
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_copies_of_a_torch_layer_are_stored(run: Run, tmp_path: Path, copies: bool) -> None:
+    inner = {"type": "TransformerEncoderLayer", "d_model": 4, "nhead": 1, "dim_feedforward": 8}
+    encoder = {"type": "TransformerEncoder", "encoder_layer": inner, "num_layers": 3}
+    spec = {"seed": 1, "dialect": "torch", "layers": [{**encoder, "copies": copies}]}
+    path, out = tmp_path / "spec.json", tmp_path / "w.safetensors"
+    path.write_text(json.dumps(spec), "utf-8")
+    code, _, error = run("init", str(path), "-o", str(out))
+    assert code == 0
+    note = "0.layers.1.self_attn.in_proj_weight: torch copies the first layer, so that all start"
+    assert (note in error) is not copies
+    arrays = load_file(out)
+    pairs = [
+        np.array_equal(value, arrays[name.replace("layers.2", "layers.0")])
+        for name, value in arrays.items()
+        if name.startswith("0.layers.2.") and value.std() > 0.0
+    ]
+    assert len(pairs) == 6
+    assert all(pairs) if copies else not any(pairs)
+    assert run("verify", str(out))[0] == 0
+    assert run("verify", str(out), "--statistics")[0] == 0

@@ -97,7 +97,7 @@ def test_some_rows_word_for_word() -> None:
     assert "| `padding` | `valid` or `same` or `causal` | `valid` |" in keras["Conv1D"]
     assert "| `padding` | `valid` or `same` | `valid` |" in keras["Conv2D"]
     assert "| `filters` | size | required |" in keras["Conv2D"]
-    assert "| `in_features` | size | required |" in torch["Linear"]
+    assert "| `out_features` | size | required |" in torch["Linear"]
     assert "| `eps` | number | `1e-05` |" in torch["LayerNorm"]
     assert "| `seed` | seed or `null` | `null` |" in PAGE
 

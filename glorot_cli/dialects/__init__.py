@@ -17,7 +17,7 @@ DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 PlaceLayers = Callable[[Iterable[Place], Mapping[str, Dims], Sequence[str]], list[Weight]]
 KerasSlots = Callable[[Iterable[Place], Mapping[str, Dims], Sequence[str]], "list[Slot]"]
-TorchDefaults = Callable[[Iterable[Place]], list[Weight]]
+TorchDefaults = Callable[[Iterable[Place], Dims | None], list[Weight]]
 
 
 def place_layers(dialect: Dialect) -> PlaceLayers:
@@ -34,7 +34,10 @@ def keras_slots(
     return cast(KerasSlots, draws.slots)(entries, inputs, outputs)
 
 
-def torch_defaults(entries: Iterable[Place]) -> list[Weight]:
-    """Return the weights that constructing torch's modules draws, in order, by their defaults."""
+def torch_defaults(entries: Iterable[Place], x: Dims | None) -> list[Weight]:
+    """Return the weights that constructing torch's modules draws, in order, by their defaults.
+
+    `x` is the shape that flows into the first, where it is known.
+    """
     draws = import_module("glorot_cli.dialects.torch.draws")
-    return cast(TorchDefaults, draws.defaults)(entries)
+    return cast(TorchDefaults, draws.defaults)(entries, x)

@@ -37,10 +37,11 @@ class Weight:
 
     `name` is the part of its path below the layer's name; `owner` is the attribute path of the
     sublayer that holds it, empty for the layer itself, and `also` of another that does; `axes` and
-    `fused` are as in `fans`; `patch` is a range of elements that hold a value of their own: (start,
-    stop, value). The rest is filled
-    in as the weight is placed: what its layer's entry says of it, where that stands, and its rank
-    among the weights of the network in the order in which Keras stores them.
+    `fused` are as in `fans`, and the fused kernels stand along the axis of `fused_role`; `copy_of`
+    is the name of another that it is a copy of, and `note` is to be told of it; `patch` is a range
+    of elements that hold a value of their own: (start, stop, value). The rest is filled in as the
+    weight is placed: what its layer's entry says of it, where that stands, and its rank among the
+    weights of the network in the order in which Keras stores them.
     """
 
     name: str
@@ -49,6 +50,9 @@ class Weight:
     initializer: InitializerChoice
     trainable: bool = True
     fused: int = 1
+    fused_role: str = "O"
+    copy_of: str | None = None
+    note: str = ""
     owner: str = ""
     also: str | None = None
     patch: tuple[int, int, float] | None = None

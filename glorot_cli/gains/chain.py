@@ -112,7 +112,7 @@ def _torch_layers(layers: Any, prefix: str) -> Iterator[tuple[str, Layer]]:
 def _input_shape(layers: list[tuple[str, Layer]], said: Any) -> Shape:
     first = layers[0][1]
     shape = first.entry.input_shape or said
-    if shape is None and "in_features" in first.arguments:
+    if shape is None and first.arguments.get("in_features"):
         shape = (first.arguments["in_features"],)
     if shape is None or None in shape:
         raise GlorotError("--batch needs an input_shape of which every size is known")

@@ -30,6 +30,7 @@ class Kernel:
     per: Per = "kernel"
     index: tuple[str | None, ...] = ()
     donor: Kernel | None = None
+    fused_role: str = "O"
     steps: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -44,6 +45,8 @@ class Kernel:
         """Count the fans, without a word; ValueError where the rule has none for this shape."""
         if self.donor is not None:
             return self.donor.count()
+        if self.rule == "exact" and self.fused > 1 and self.axes is not None:
+            return self.piece().count()
         return count_fans(self.rule, self.shape, self.counted_axes, self.fused)
 
     @property
@@ -54,7 +57,7 @@ class Kernel:
     @property
     def fused_axis(self) -> int:
         """The axis along which `fused` kernels stand side by side."""
-        return 0 if self.axes is None else self.axes.upper().index("O")
+        return 0 if self.axes is None else self.axes.upper().index(self.fused_role)
 
     @property
     def cuts(self) -> tuple[Cut, ...]:

@@ -18,7 +18,7 @@ from glorot_cli.distributions import (
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
-from glorot_cli.fans import Fans, Shape, count_fans
+from glorot_cli.fans import Fans, Shape
 from glorot_cli.initializers import Decided, Kernel, decide
 from glorot_cli.placed import Placed
 from glorot_cli.plan.holding import check_held
@@ -39,7 +39,8 @@ class Tie(NamedTuple):
 class Draft(NamedTuple):
     """Hold a tensor before its initialiser is chosen, and the place in the spec it comes from.
 
-    `typed` says whether its type says its axes, so that nobody can have forgotten one.
+    `typed` says whether its type says its axes, so that nobody can have forgotten one; `note` is
+    what its layer says of it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Draft(NamedTuple):
     rest: dict[str, Any]
     typed: bool = False
     fans_of: str | None = None
+    note: str = ""
 
 
 class Decision(NamedTuple):
@@ -137,7 +139,7 @@ def _fans(choice: InitializerChoice, kernel: Kernel, decided: Decided) -> Fans |
     try:
         if decided.uses_fans:
             return kernel.count()
-        return count_fans(kernel.rule, kernel.shape, kernel.axes, kernel.fused)
+        return replace(kernel, assumed=None).count()
     except ValueError:
         return None
 
@@ -151,7 +153,7 @@ def _exact(
     one = one.donor or one
     if not decided.uses_fans or (one.axes is None and len(one.shape) > 1):
         return None
-    fans = count_fans("exact", one.shape, one.axes, one.fused)
+    fans = replace(one, rule="exact", assumed=None).count()
     if fans == _fans(choice, kernel, decided):
         return None
     donor = kernel.donor and replace(kernel.donor, rule="exact")

@@ -17,9 +17,10 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
     messages: dict[tuple[str, str], str] = {}
     counts: Counter[tuple[str, str]] = Counter()
     # Repetitions share what decided them, and so what there is to say of them.
-    said: dict[tuple[int, int, Shape, str], tuple[tuple[str, str], ...]] = {}
+    said: dict[tuple[int, int, int, Shape, str], tuple[tuple[str, str], ...]] = {}
     for tensor in tensors:
-        same = id(tensor.distribution), id(tensor.arguments), tensor.shape, tensor.dtype
+        decided = id(tensor.distribution), id(tensor.arguments), len(tensor.steps)
+        same = *decided, tensor.shape, tensor.dtype
         if same not in said:
             said[same] = tuple(_of(tensor))
         for topic, message in said[same]:

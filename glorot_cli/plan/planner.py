@@ -163,11 +163,19 @@ class _Planner:
                 path=weight.path,
                 names=weight.names,
                 own=weight.initializer,
-                kernel=Kernel(weight.shape, weight.axes, weight.fused, rule, per=per),
+                kernel=Kernel(
+                    weight.shape,
+                    weight.axes,
+                    weight.fused,
+                    rule,
+                    per=per,
+                    fused_role=weight.fused_role,
+                ),
                 dtype=weight.dtype or table.dtype,
                 seed=weight.seed,
                 patch=weight.patch,
-                tie=None,
+                note=weight.note,
+                tie=Tie(weight.copy_of, weight.shape, stored=True) if weight.copy_of else None,
                 rest={
                     "rng": table.rng,
                     "kind": weight.kind,
@@ -237,7 +245,9 @@ class _Planner:
 
     def _planned(self, draft: Draft) -> PlannedTensor:
         if draft.tie is not None:
-            target = fill_name(draft.tie.name, draft.names, (*draft.path, "tie"))
+            target = draft.tie.name
+            if "layer" not in draft.rest:
+                target = fill_name(target, draft.names, (*draft.path, "tie"))
             return PlannedTensor(
                 draft.name, draft.tie.shape or (), draft.dtype, "", {}, Constant(0.0), 0,
                 tied_to=target, **draft.rest,
@@ -247,6 +257,8 @@ class _Planner:
         alike = id(draft.rest), id(choice)
         if alike in self.alike:
             return PlannedTensor(draft.name, *self.alike[alike][0])
+        if draft.rest["rng"] == "torch" and "layer" in draft.rest and choice.given:
+            draft = draft._replace(patch=None)  # what torch's initialisers fill, they fill whole
         donor = self.donors.of(choice, draft)
         if donor is not None:
             draft = draft._replace(kernel=replace(draft.kernel, donor=donor))
@@ -271,10 +283,12 @@ class _Planner:
             fans=fans,
             exact=exact,
             decided_by=decided_by,
-            steps=tuple(decided.steps),
+            steps=(*decided.steps, *([f"note: {draft.note}"] if draft.note else [])),
             **draft.rest,
         )
         is_shared = donor is None and (id(choice), id(draft.kernel)) in self.shared
+        # Norms are of another tensor for each.
+        is_shared = is_shared and not isinstance(law, NormOf) and not draft.note
         if is_shared and assumed is None and self.spec.table.rng == DEFAULT:
             self.alike[alike] = tensor[1:], draft.rest, choice
         return tensor
@@ -378,7 +392,9 @@ def _tied(planned: dict[str, PlannedTensor], draft: Draft, target: str) -> Plann
             f"expected the shape of {shown(target)}, {list(other.shape)}, found {list(shape)}", path
         )
     own = planned[draft.name]
-    tied = other._replace(name=own.name, kind=own.kind, family=own.family, layer=None, group=None)
+    tied = other._replace(
+        name=own.name, kind=own.kind, family=own.family, layer=own.layer, group=None
+    )
     if draft.tie.stored:
         return tied._replace(copy_of=target, decided_by=f"its tie to {shown(target)}")
     return tied._replace(tied_to=target)

@@ -129,7 +129,8 @@ def check_stream(spec: Spec, spec_seed: int) -> None:
 def _defaults(spec: Spec, fma: bool) -> Iterator[tuple[str, Request]]:
     """Give what constructing a spec's modules draws, whatever draws their tensors afterwards."""
     table = spec.table
-    for weight in torch_defaults(spec.layers()) if table.layers else ():
+    x = next(iter(spec.inputs().values()), None)
+    for weight in torch_defaults(spec.layers(), x) if table.layers else ():
         rule = weight.fans or table.fans or table.dialect
         kernel = Kernel(weight.shape, weight.axes, weight.fused, rule)
         law = decide(weight.initializer, kernel, weight.names).distribution

@@ -11,6 +11,10 @@ from glorot_cli.dialects.torch.linear import Linear, default, expect
 from glorot_cli.dialects.torch.normalization import LayerNorm
 
 ActivationName = Literal["relu", "gelu"]
+DRAWN_EACH = (
+    "torch copies what is no matrix from the first layer; here each is drawn: "
+    "copies: true makes copies"
+)
 
 
 def MultiheadAttention(
@@ -102,8 +106,12 @@ def Transformer(
     batch_first: bool = False,
     norm_first: bool = False,
     bias: bool = True,
+    copies: bool = False,
 ) -> Built:
-    """Stack encoder layers, then decoder layers; all matrices are drawn by xavier_uniform."""
+    """Stack encoder layers, then decoder layers; all matrices are drawn by xavier_uniform.
+
+    With `copies` the rest of a layer is that of the first, as torch copies it.
+    """
     stacks = {
         "encoder": (num_encoder_layers, ("self_attn",)),
         "decoder": (num_decoder_layers, ("self_attn", "multihead_attn")),
@@ -114,9 +122,18 @@ def Transformer(
         layer = _transformer(x, attentions, d_model, nhead, dim_feedforward, bias).weights
         check_repeated(count, len(layer), f"num_{stack}_layers")
         parts = {f"layers.{index}": layer for index in range(count)} | {"norm": norm}
-        weights += [
-            replace(w, name=f"{stack}.{part}.{w.name}") for part, own in parts.items() for w in own
-        ]
+        for part, own in parts.items():
+            drawn = next((w for w in own if w.name.endswith("linear1.bias")), None)
+            first = None if part in ("layers.0", "norm") else f"{stack}.layers.0"
+            weights += [
+                replace(
+                    w,
+                    name=f"{stack}.{part}.{w.name}",
+                    copy_of=f"{first}.{w.name}" if copies and first and len(w.shape) < 2 else None,
+                    note="" if copies or part != "layers.1" or w is not drawn else DRAWN_EACH,
+                )
+                for w in own
+            ]
     law = default("xavier_uniform")
     return Built(x, [replace(w, initializer=law) if len(w.shape) > 1 else w for w in weights])
 

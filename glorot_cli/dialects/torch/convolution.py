@@ -76,9 +76,9 @@ def transposed_convolution(rank: int) -> Callable[..., Built]:
         fan_in = out_channels // groups
         for n in size:
             fan_in *= n
-        roles = "IO" + "DHW"[-rank:] if groups == 1 else None
+        roles = "IO" + "DHW"[-rank:]
         shape = (in_channels, out_channels // groups, *size)
-        weights = [Weight("weight", shape, roles, kaiming())]
+        weights = [Weight("weight", shape, roles, kaiming(), fused=groups, fused_role="I")]
         if bias:
             weights.append(Weight("bias", (out_channels,), None, within_one_over_root(fan_in)))
         space = _space(x, rank, in_channels)

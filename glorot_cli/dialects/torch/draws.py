@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from glorot_cli.dialects.layer import Layer, Place, Weight
+from glorot_cli.dialects.layer import Flow, Layer, Place, Weight
 from glorot_cli.dialects.torch.linear import within_one_over_root
 from glorot_cli.dialects.torch.network import Dialect, Modules
 from glorot_cli.errors import SpecError
@@ -20,36 +20,58 @@ _ATTENTIONS = {
 }
 
 
-def defaults(entries: Iterable[Place]) -> list[Weight]:
+def defaults(entries: Iterable[Place], x: Flow) -> list[Weight]:
     """Return the weights of all modules in the order in which they are drawn.
+
+    `x` is the shape that flows into the first, where it is known.
 
     Raises:
         SpecError: at a module in which torch starts several layers alike.
     """
-    return list(_of_modules(Dialect().modules(entries, ()), ""))
+    return list(_of_modules(Dialect().modules(entries, ()), "", x))
 
 
-def _of_modules(modules: Modules, prefix: str) -> Iterator[Weight]:
+def _of_modules(modules: Modules, prefix: str, x: Flow, *, flows: bool = True) -> Iterator[Weight]:
     for index, layer in enumerate(modules.layers):
-        below = f"{prefix}{layer.name or index}."
-        if layer.entry.type in _CONTAINERS:
-            yield from _of_modules(layer.arguments["layers"], below)
+        below, kind = f"{prefix}{layer.name or index}.", layer.entry.type
+        x = layer.entry.input_shape or x
+        if kind in _CONTAINERS:
+            through = kind == "Sequential"
+            inner = x if through else None
+            yield from _of_modules(layer.arguments["layers"], below, inner, flows=through)
         else:
-            yield from (replace(w, name=below + w.name) for w in _drawn(layer))
+            yield from (replace(w, name=below + w.name) for w in _drawn(layer, x))
+        x = layer.build(x).output if flows and x is not None else None
 
 
-def _drawn(layer: Layer) -> list[Weight]:
+def _drawn(layer: Layer, x: Flow) -> list[Weight]:
     kind = layer.entry.type
+    if kind.startswith("Lazy") and not kind.startswith(("LazyBatchNorm", "LazyInstanceNorm")):
+        raise SpecError(
+            f"the stream torch draws no {kind}: torch draws it at its first call, after all "
+            f"others; write {kind.removeprefix('Lazy')}",
+            (*layer.place.path, "type"),
+        )
+    if kind in _COPYING and layer.arguments.get("copies"):
+        return _copied(layer, x)
     if kind in _COPYING:
         raise SpecError(
             f"the stream torch draws no {kind}: torch makes copies of its layers, which would "
-            "start alike; write the layers out",
+            "start alike; write the layers out"
+            + ("" if kind == "Transformer" else ", or say copies: true"),
             (*layer.place.path, "type"),
         )
-    weights = layer.build(None).weights
+    weights = layer.build(x).weights
     for prefix in _ATTENTIONS.get(kind, ()):
         weights = _attention_first(weights, prefix)
     return weights
+
+
+def _copied(layer: Layer, x: Flow) -> list[Weight]:
+    """Return what the one layer draws that torch then copies, and the normalisation."""
+    key = "encoder_layer" if layer.entry.type == "TransformerEncoder" else "decoder_layer"
+    inner = _drawn(layer.arguments[key], x)
+    return [replace(w, name=f"layers.0.{w.name}") for w in inner]
 
 
 def _attention_first(weights: list[Weight], prefix: str) -> list[Weight]:

@@ -33,8 +33,20 @@ def expect(x: Flow, axis: int, size: int, key: str) -> None:
         raise LayerError(f"expected {size}, as {key} says, found an input of shape {shown(x)}", key)
 
 
-def Linear(x: Flow, *, in_features: Size, out_features: Size, bias: bool = True) -> Built:
-    """Multiply by a weight (out, in)."""
+def flowing(x: Flow, axis: int, key: str) -> int:
+    """Return the size of an input's axis, which stands for an argument that is not given."""
+    size = x[axis] if x else None
+    if size is None:
+        raise LayerError(f"no shape that is known flows in here; give {key}, or input_shape")
+    return size
+
+
+def Linear(
+    x: Flow, *, in_features: Size | None = None, out_features: Size, bias: bool = True
+) -> Built:
+    """Multiply by a weight (out, in); what flows in says `in_features` where none is given."""
+    if in_features is None:
+        in_features = flowing(x, -1, "in_features")
     expect(x, -1, in_features, "in_features")
     weights = [Weight("weight", (out_features, in_features), "OI", kaiming())]
     if bias:

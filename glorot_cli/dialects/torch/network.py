@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from glorot_cli.arguments import Dims, InitializerChoice
+from glorot_cli.arguments import Dims, InitializerChoice, is_initializer
 from glorot_cli.dialects.classes import find_type
 from glorot_cli.dialects.layer import (
     Built,
@@ -130,7 +130,7 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
         choice = weight.initializer
         if weight.name in given:
             choice = InitializerChoice(given.pop(weight.name), (*path, weight.name))
-            if not isinstance(choice.value, str | Mapping):
+            if not is_initializer(choice.value):
                 raise SpecError(
                     f"expected an initializer's name or a mapping with its name, "
                     f"found {shown(choice.value)}",
@@ -138,7 +138,13 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
                 )
         family = f"{layer.place.family or name}.{weight.family or weight.name}"
         placed.append(
-            replace(weight, name=f"{name}.{weight.name}", initializer=choice, family=family)
+            replace(
+                weight,
+                name=f"{name}.{weight.name}",
+                copy_of=weight.copy_of and f"{name}.{weight.copy_of}",
+                initializer=choice,
+                family=family,
+            )
         )
     for key in given:
         hint = suggestion(key, [weight.name for weight in weights])

@@ -20,6 +20,7 @@ from glorot_cli.dialects.torch import (
     recurrent,
     shaping,
 )
+from glorot_cli.dialects.torch.lazy import lazy
 from glorot_cli.dialects.torch.shaping import NEEDED
 
 LAYERS: dict[str, Callable[..., Built]] = {
@@ -79,6 +80,20 @@ LAYERS: dict[str, Callable[..., Built]] = {
     "LSTM": recurrent.LSTM,
     "LSTMCell": recurrent.cell(4),
     "LayerNorm": normalization.LayerNorm,
+    "LazyBatchNorm1d": lazy(normalization.batch_normalization(1), "num_features"),
+    "LazyBatchNorm2d": lazy(normalization.batch_normalization(2), "num_features"),
+    "LazyBatchNorm3d": lazy(normalization.batch_normalization(3), "num_features"),
+    "LazyConv1d": lazy(convolution.convolution(1), "in_channels"),
+    "LazyConv2d": lazy(convolution.convolution(2), "in_channels"),
+    "LazyConv3d": lazy(convolution.convolution(3), "in_channels"),
+    "LazyConvTranspose1d": lazy(convolution.transposed_convolution(1), "in_channels"),
+    "LazyConvTranspose2d": lazy(convolution.transposed_convolution(2), "in_channels"),
+    "LazyConvTranspose3d": lazy(convolution.transposed_convolution(3), "in_channels"),
+    # Unlike InstanceNorm, torch makes it affine, with running statistics.
+    "LazyInstanceNorm1d": lazy(normalization.batch_normalization(1), "num_features"),
+    "LazyInstanceNorm2d": lazy(normalization.batch_normalization(2), "num_features"),
+    "LazyInstanceNorm3d": lazy(normalization.batch_normalization(3), "num_features"),
+    "LazyLinear": lazy(linear.Linear, "in_features", -1),
     "LeakyReLU": shaping.with_arguments(negative_slope=(Number, 0.01), inplace=(bool, False)),
     "Linear": linear.Linear,
     "LocalResponseNorm": shaping.with_arguments(
