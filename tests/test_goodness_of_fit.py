@@ -18,8 +18,7 @@ from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
 from glorot_cli.fans import Fans
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.candidates import named_distributions
-from glorot_cli.goodness_of_fit.fit import Fit
-from glorot_cli.goodness_of_fit.free import FREE
+from glorot_cli.goodness_of_fit.fit import FREE, Fit
 from glorot_cli.goodness_of_fit.sketch import MANY, SAMPLE
 from glorot_cli.initializers import INITIALIZERS
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from glorot_cli.goodness_of_fit.fit import Fit
-from glorot_cli.goodness_of_fit.free import FREE
+from glorot_cli.goodness_of_fit.fit import FREE, Fit
 from glorot_cli.goodness_of_fit.layers import witnesses
 from glorot_cli.goodness_of_fit.sketch import MANY, TESTS
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Distributions whose parameters are estimated from the elements.
+FREE = ("uniform", "truncated_normal", "normal")
+
 
 class Fit(NamedTuple):
     """Name a distribution that elements fit, with the least of its tests' p-values.

@@ -24,7 +24,6 @@ from glorot_cli.moments import significant
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-FREE = ("uniform", "truncated_normal", "normal")
 # Below this a plain normal distribution is no rival of a truncated one.
 _REJECTED = 1e-4
 _EDGES = (0.001, 0.003, 0.01, 0.03, 0.1)

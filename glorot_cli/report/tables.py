@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glorot_cli.distributions import Constant
 from glorot_cli.errors import natural_size, printable
 from glorot_cli.fans import glorot_limit
-from glorot_cli.goodness_of_fit.free import FREE
+from glorot_cli.goodness_of_fit.fit import FREE
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.report.documents import by_name
