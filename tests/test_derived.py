@@ -167,3 +167,18 @@ def test_copies_of_a_torch_layer_are_stored(run: Run, tmp_path: Path, copies: bo
     assert all(pairs) if copies else not any(pairs)
     assert run("verify", str(out))[0] == 0
     assert run("verify", str(out), "--statistics")[0] == 0
+
+
+def test_weight_norm_parts_a_module_into_norms_and_direction() -> None:
+    linear = {"type": "Linear", "in_features": 4, "out_features": 3, "weight_norm": {"dim": -1}}
+    layers = [{**linear, "initializers": {"weight": "xavier_normal"}}]
+    found = drawn({"dialect": "torch", "layers": layers})
+    below = "0.parametrizations.weight.original"
+    assert list(found) == ["0.bias", f"{below}0", f"{below}1"]
+    direction = found[f"{below}1"]
+    np.testing.assert_allclose(
+        found[f"{below}0"], np.linalg.norm(direction, axis=0, keepdims=True), rtol=1e-6
+    )
+    rule = {"*.original1": "zeros"}
+    zeros = drawn({"dialect": "torch", "layers": [linear], "initializers": [rule]})
+    assert not zeros[f"{below}0"].any()

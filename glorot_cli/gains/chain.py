@@ -149,7 +149,10 @@ class _Builder:
             raise _unknown(name, kind)
 
     def _weight(self, layer: str, weight: str) -> Array:
-        tensor = self.changed(self.tensors[layer + (f".{weight}" if self.torch else f"/{weight}")])
+        name = layer + (f".{weight}" if self.torch else f"/{weight}")
+        if name not in self.tensors:
+            raise _unknown(layer, "a weight that is parted into its norms and its direction")
+        tensor = self.changed(self.tensors[name])
         check(tensor)
         out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))
         drawer(tensor)(0, out)

@@ -133,3 +133,28 @@ def test_exact_fans_of_a_grouped_transpose_are_those_of_a_group() -> None:
     spec = {"dialect": "torch", "seed": 1, "layers": [layer]}
     plan = glorot.make_plan(glorot.load_spec(spec))
     assert plan["0.weight"].fans == (fan_in, fan_out)
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weight_norm_parts_a_weight_as_torch_does(dim: int | None) -> None:
+    torch.manual_seed(5)
+    norm = torch.nn.utils.parametrizations.weight_norm
+    module = torch.nn.Sequential(
+        norm(torch.nn.Conv1d(4, 6, 3), dim=dim), torch.nn.ReLU(), norm(torch.nn.Linear(7, 2))
+    )
+    layers = [
+        {
+            "type": "Conv1d", "in_channels": 4, "out_channels": 6, "kernel_size": 3,
+            "weight_norm": {"dim": dim},
+        },
+        {"type": "ReLU"},
+        {"type": "Linear", "in_features": 7, "out_features": 2, "weight_norm": True},
+    ]  # fmt: skip
+    found = drawn({"dialect": "torch", "rng": "torch", "seed": 5, "layers": layers})
+    state = module.state_dict()
+    assert list(found) == list(state)
+    for name, value in state.items():
+        assert found[name].shape == tuple(value.shape)
+        # torch sums in float32.
+        tolerance = 3e-7 if name.endswith("original0") else 0.0
+        np.testing.assert_allclose(found[name], value.numpy(), rtol=tolerance)

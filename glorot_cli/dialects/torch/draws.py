@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from glorot_cli.dialects.layer import Flow, Layer, Place, Weight
 from glorot_cli.dialects.torch.linear import within_one_over_root
-from glorot_cli.dialects.torch.network import Dialect, Modules
+from glorot_cli.dialects.torch.network import Dialect, ModuleEntry, Modules
+from glorot_cli.dialects.torch.parametrizations import DIRECTION, WEIGHT
 from glorot_cli.errors import SpecError
 
 _CONTAINERS = ("Module", "ModuleDict", "ModuleList", "Sequential")
@@ -62,6 +63,10 @@ def _drawn(layer: Layer, x: Flow) -> list[Weight]:
             (*layer.place.path, "type"),
         )
     weights = layer.build(x).weights
+    assert isinstance(layer.entry, ModuleEntry)
+    if layer.entry.parting is not None:
+        # What is drawn is the whole, in its place.
+        weights = [replace(w, name=DIRECTION) if w.name == WEIGHT else w for w in weights]
     for prefix in _ATTENTIONS.get(kind, ()):
         weights = _attention_first(weights, prefix)
     return weights

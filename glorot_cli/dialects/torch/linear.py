@@ -11,7 +11,7 @@ from glorot_cli.errors import shown
 from glorot_cli.fans import Shape
 
 
-def default(name: str, **arguments: float) -> InitializerChoice:
+def default(name: str, **arguments: object) -> InitializerChoice:
     """Name an initialiser that no key of the spec has named."""
     return InitializerChoice({"name": name, **arguments}, (), given=False)
 

@@ -21,6 +21,7 @@ from glorot_cli.dialects.layer import (
     bind_layer,
     read_entry,
 )
+from glorot_cli.dialects.torch.parametrizations import WeightNorm, weight_norm
 from glorot_cli.dialects.torch.table import LAYERS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
@@ -30,6 +31,13 @@ class ModuleEntry(LayerEntry):
     """Hold what a spec says of a module; torch has no arguments for initialisers, so we add one."""
 
     initializers: dict[str, Any] = Field(default={})
+    weight_norm: bool | WeightNorm = Field(default=False)
+
+    @property
+    def parting(self) -> WeightNorm | None:
+        """How the weight is parted into norms and direction, if it is."""
+        said = self.weight_norm
+        return said if isinstance(said, WeightNorm) else WeightNorm() if said else None
 
 
 KEYS = tuple(ModuleEntry.model_fields)
@@ -126,6 +134,7 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
     given = dict(layer.entry.initializers)
     path = (*layer.place.path, "initializers")
     placed = []
+    decided = []
     for weight in weights:
         choice = weight.initializer
         if weight.name in given:
@@ -136,13 +145,16 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
                     f"found {shown(choice.value)}",
                     choice.path,
                 )
+        decided.append(replace(weight, initializer=choice))
+    if layer.entry.parting is not None:
+        decided = weight_norm(layer, layer.entry.parting, decided)
+    for weight in decided:
         family = f"{layer.place.family or name}.{weight.family or weight.name}"
         placed.append(
             replace(
                 weight,
                 name=f"{name}.{weight.name}",
                 copy_of=weight.copy_of and f"{name}.{weight.copy_of}",
-                initializer=choice,
                 family=family,
             )
         )
