@@ -222,3 +222,27 @@ def test_the_committed_pictures_are_those_of_the_committed_command() -> None:
     assert sorted(drawn) == sorted(path.name for path in (ROOT / "docs").glob("*.svg"))
     for name in drawn:
         assert (ROOT / "docs" / name).stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-170, 1e160, 1.7e308])
+def test_numbers_without_a_width_are_drawn(scale: float, run: Run) -> None:
+    values = np.random.default_rng(7).uniform(-1.0, 1.0, (20, 30)) * scale
+    values[0, :4] = np.nan, np.inf, -np.inf, scale
+    np.save("w.npy", values)
+    code, _, err = run("plot", "w.npy", "-o", "w.svg")
+    assert (code, err) == (0, "")
+    assert f"{scale:.3g}" in texts("w.svg")
+
+
+def test_gains_beyond_all_numbers_are_null(run: Run) -> None:
+    Path("x.yaml").write_text(
+        "seed: 1\ndtype: float64\ninput_shape: [8]\nlayers:\n"
+        "- {type: Dense, units: 4, kernel_initializer: {name: normal, std: 1e160},"
+        " activation: relu}\n"
+        "- {type: Dense, units: 4, kernel_initializer: {name: normal, std: 1e-200}}\n"
+    )
+    for options in ([], ["--batch", "8"], ["--json"], ["--batch", "8", "--json"]):
+        code, out, err = run("plan", "x.yaml", "--compare", "he_normal", *options)
+        assert (code, err) == (0, "")
+        if "--json" in options:
+            json.loads(out, parse_constant=pytest.fail)

@@ -156,7 +156,8 @@ class _Builder:
         check(tensor)
         out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))
         drawer(tensor)(0, out)
-        return out.astype(np.float32, copy=False).reshape(tensor.shape)
+        with np.errstate(over="ignore"):  # as of the activations that follow from it
+            return out.astype(np.float32, copy=False).reshape(tensor.shape)
 
     def _bias(self, layer: str) -> Array | None:
         name = f"{layer}.bias" if self.torch else f"{layer}/bias"

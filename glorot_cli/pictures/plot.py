@@ -70,7 +70,10 @@ def plot_histograms(
 
 
 def _histogram(panel: Any, portrait: Portrait, name: str, size: _Size) -> None:
-    values, limits = portrait.values, portrait.limits
+    unit = _unit(max(abs(float(portrait.values[0])), abs(float(portrait.values[-1]))))
+    values, limits = portrait.values / unit, portrait.limits
+    if limits is not None:
+        limits = limits[0] / unit, limits[1] / unit
     low, high = float(values[0]), float(values[-1])
     if limits is not None:
         low, high = min(low, limits[0]), max(high, limits[1])
@@ -84,9 +87,11 @@ def _histogram(panel: Any, portrait: Portrait, name: str, size: _Size) -> None:
     x = np.sort(np.concatenate((np.linspace(low - margin, high + margin, 241), steps)))
     top = float(counts.max())
     if portrait.law is not None:
-        y = portrait.density(x)
-        panel.plot(x, y, color=CURVE, linewidth=1.6 if size.ticks else 1.0)
-        top = max(top, float(y.max()))
+        with np.errstate(all="ignore"):
+            y = portrait.density(x * unit) * unit
+        if np.isfinite(y).all():
+            panel.plot(x, y, color=CURVE, linewidth=1.6 if size.ticks else 1.0)
+            top = max(top, float(y.max()))
     for limit in limits or ():
         panel.axvline(
             limit, color=LIMIT, linewidth=1.0 if size.ticks else 0.7, linestyle=(0, (3, 2))
@@ -100,11 +105,16 @@ def _histogram(panel: Any, portrait: Portrait, name: str, size: _Size) -> None:
     panel.text(0.0, 1.01, _cut(portrait.label, size.letters + 4), transform=panel.transAxes,
                fontsize=size.label, va="bottom", color="#444444")  # fmt: skip
     ticks = limits if limits is not None else (low, high)
-    panel.set_xticks(list(ticks), [f"{tick:.3g}" for tick in ticks])
+    panel.set_xticks(list(ticks), [f"{tick * unit:.3g}" for tick in ticks])
     panel.tick_params(axis="x", labelsize=size.label, length=2.5, pad=1.5)
     # The two labels stay within their panel.
     for label, side in zip(panel.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
+
+
+def _unit(largest: float) -> float:
+    """Return a power of two in whose units numbers that have no width or no share are drawn."""
+    return 1.0 if 1e-100 < largest < 1e100 else math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def _told_apart(names: list[str]) -> list[str]:

@@ -48,8 +48,8 @@ def _column(column: Column) -> Document:
         "limit": getattr(column.distribution, "limit", None),
         "stddev": getattr(column.distribution, "stddev", None),
         "std": column.std,
-        "forward_gain": column.forward,
-        "backward_gain": column.backward,
+        "forward_gain": _finite(column.forward),
+        "backward_gain": _finite(column.backward),
         "forward_product": _finite(column.forward_product),
         "backward_product": _finite(column.backward_product),
     }

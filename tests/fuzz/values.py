@@ -209,6 +209,10 @@ def _chain(folder: Path, rng: Random) -> Result:
         table = run_command(folder, ["plan", "x.yaml"])
         if table.problem or table.code:
             return _failed(table, "plan prints what it does not print as JSON")
+    if rng.random() < 0.1:
+        other = run_command(folder, ["plan", "x.yaml", "--compare", "he_normal", "--json"])
+        if other.problem:
+            return other
     arguments = ["init", "x.yaml", "-o", "w.safetensors", "--force", "--json"]
     drawn = run_command(folder, arguments)
     if drawn.problem or drawn.code:
