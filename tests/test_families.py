@@ -162,6 +162,21 @@ def test_class_defaults_have_as_many_parameters(model_type: str) -> None:
     assert stored == (tensors - len(unsaved), parameters - sum(unsaved))
 
 
+def test_an_alias_counts_before_its_key_and_is_set_with_it() -> None:
+    given = {"model_type": "bart", "encoder_layers": 6, "num_hidden_layers": 3}
+    assert "encoder.layers.2.fc1.bias" in {t.name for t in planned(given).tensors}
+    assert "encoder.layers.3.fc1.bias" not in {t.name for t in planned(given).tensors}
+    config = ModelConfig(Path("config.json"), "{}", given)
+    family = family_of(config)
+    tiny = tiny_settings(config, family)
+    assert (tiny["encoder_layers"], tiny["num_hidden_layers"], tiny["d_model"]) == (2, 2, 64)
+    assert "hidden_size" not in tiny
+    assert family.with_aliases(config, {"encoder_layers": 4}) == {
+        "encoder_layers": 4,
+        "num_hidden_layers": 4,
+    }
+
+
 @pytest.mark.parametrize("model_type", sorted(known_types()))
 def test_tiny_is_tiny(model_type: str) -> None:
     given = {"model_type": model_type, "vocab_size": 1000, "pad_token_id": 0}

@@ -72,6 +72,7 @@ def read_model(
             return Model(spec_of_weights(stored), config, settings, is_guess=True)
     chosen = family_of(config, None if family is None else Path(family))
     _check_settings(found, chosen, settings)
+    config = found.with_settings(chosen.with_aliases(found, settings), dtype)
     if tiny:
         config = config.with_settings(tiny_settings(config, chosen))
     return Model(spec_of_config(config, chosen), config, {})

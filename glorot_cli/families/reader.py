@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -47,20 +47,36 @@ class Family:
     tiny: Mapping[str, Any]
     spec: Mapping[str, Any]
 
-    def places(self, key: str) -> Iterator[str]:
-        """Give the dotted places in a configuration that may hold a key, the best first."""
+    def places(self, key: str) -> list[str]:
+        """Give the dotted places in a configuration that may hold a key, the best first.
+
+        An alias comes before the key itself: transformers sets it later.
+        """
+        aliases = [old for old, new in self.aliases.items() if new == key]
+        inside = [f"{section}.{old}" for old in aliases for section in self.sections.values()]
+        return [*inside, *aliases, *self._own_places(key)]
+
+    def _own_places(self, key: str) -> list[str]:
         inside = [
             f"{section}.{key.removeprefix(prefix)}"
             for prefix, section in self.sections.items()
             if key.startswith(prefix)
         ]
-        yield from inside
-        if not inside or "" in self.sections:
-            yield key
-        for old, new in self.aliases.items():
-            if new == key:
-                yield from (f"{section}.{old}" for section in self.sections.values())
-                yield old
+        return [*inside, key] if not inside or "" in self.sections else inside
+
+    def settings(self, config: ModelConfig, key: str, value: Value) -> dict[str, Value]:
+        """Return the settings that give a key a value, wherever the configuration has it."""
+        there = [place for place in self.places(key) if config.get(place)[0]]
+        return dict.fromkeys(there or self._own_places(key)[:1], value)
+
+    def with_aliases(self, config: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings of keys, and of the other names that a configuration has for these."""
+        found = dict(given)
+        for key in self.defaults:
+            for place in given.keys() & set(self.places(key)):
+                others = self.settings(config, key, given[place])
+                found |= {other: value for other, value in others.items() if other not in given}
+        return found
 
 
 def known_types() -> dict[str, str]:
@@ -277,14 +293,13 @@ def tiny_settings(config: ModelConfig, family: Family) -> dict[str, Value]:
     names = _values(config, family)
     settings: dict[str, Value] = {}
     for key, given in family.tiny.items():
-        places = list(family.places(key))
-        if not config.set_keys.isdisjoint(places):
+        if not config.set_keys.isdisjoint(family.places(key)):
             continue
         try:
             names[key] = evaluate(given, names) if isinstance(given, str) else given
         except ValueError as error:
             raise family.source.located(SpecError(str(error), ("tiny", key))) from None
-        settings[next((place for place in places if config.get(place)[0]), places[0])] = names[key]
+        settings |= family.settings(config, key, names[key])
     return settings
 
 
