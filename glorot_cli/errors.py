@@ -94,8 +94,8 @@ def printable(text: str) -> str:
     )
 
 
-def shown(value: object, limit: int = 60) -> str:
-    """Quote a found value, cut to a length that fits on a line."""
+def shown(value: object, limit: int = 60, levels: int = 4) -> str:
+    """Quote a found value, cut to a length that fits on a line, and to some levels of lists."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -103,7 +103,9 @@ def shown(value: object, limit: int = 60) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
-        text = "[" + ", ".join(shown(item, limit) for item in value[:10]) + "]"
+        if not levels:
+            return "[...]" if value else "[]"
+        text = "[" + ", ".join(shown(item, limit, levels - 1) for item in value[:10]) + "]"
         text = text if len(value) <= 10 else f"a list of {len(value)} items"
     elif isinstance(value, int) and value.bit_length() > 200:
         return "an integer of over 60 digits"

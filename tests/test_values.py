@@ -16,6 +16,7 @@ import pytest
 import glorot_cli as glorot
 from glorot_cli.dialects.keras.table import LAYERS as KERAS_LAYERS
 from glorot_cli.dialects.torch.table import LAYERS as TORCH_LAYERS
+from glorot_cli.errors import shown
 from glorot_cli.initializers import INITIALIZERS
 from tests.fuzz import values
 from tests.fuzz.cases import run_case
@@ -177,3 +178,22 @@ def test_statistics_hold_the_ends_of_float64() -> None:
     assert tensor.agrees
     assert tensor.moments is not None
     assert tensor.moments.std == pytest.approx(largest / math.sqrt(3.0), rel=0.1)
+
+
+def test_a_list_of_any_depth_is_quoted(run: Run) -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    assert shown(deep) == "[[[[[...]]]]]"
+    assert shown([[[[[]]]]]) == "[[[[[]]]]]"
+    for _ in range(8):
+        deep = [deep] * 10
+    assert len(shown(deep)) == 60
+    config = {"name": "d", "units": 3, "y": json.loads("[" * 480 + "]" * 480)}
+    layers = [{"class_name": "InputLayer", "config": {"batch_shape": [None, 6]}},
+              {"class_name": "Dense", "config": config}]  # fmt: skip
+    model = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+    Path("x.json").write_text(json.dumps(model))
+    code, out, err = run("plan", "x.json")
+    assert (code, out) == (2, "")
+    assert err == ("glorot: x.json: Dense 'd': the argument 'y' = [[[[[...]]]]] is not supported\n")
