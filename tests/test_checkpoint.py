@@ -417,7 +417,7 @@ def test_tensors_that_do_not_fit(planned: Planned) -> None:
             assert refusal(plan, "old.safetensors", w="mean") == message
     saved(w=np.ones((0, 40), "f4"))
     assert refusal(plan, "old.safetensors", w="mean") == (
-        "'w' has shape [0, 40] in old.safetensors: of nothing there is no mean"
+        "'w' has shape [0, 40] in old.safetensors: an empty axis has no mean"
     )
 
 

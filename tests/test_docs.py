@@ -58,8 +58,8 @@ def test_the_session_in_python_prints_what_readme_shows(
     ("heading", "keys"),
     [
         ("## The top", set(SpecTable.model_fields)),
-        ("## Layers", {*LayerEntry.model_fields, "input_dim", "repeat", "shared"}),
-        ("## Tensors", {*TensorEntry.model_fields, "repeat"}),
+        ("## Layers", {*LayerEntry.model_fields, "each", "input_dim", "repeat", "shared", "when"}),
+        ("## Tensors", {*TensorEntry.model_fields, "each", "repeat", "when"}),
     ],
 )
 def test_the_page_of_the_spec_explains_every_key(heading: str, keys: set[str]) -> None:

@@ -487,7 +487,7 @@ def test_an_npz_that_holds_no_plain_arrays(run: Run) -> None:
             "'w': expected elements in C order, found Fortran order; "
             "save np.ascontiguousarray(a) instead",
         ),
-        ("short.npz", "'w': the header speaks of 12 bytes, the archive has 8"),
+        ("short.npz", "'w': its header needs 12 bytes, the archive has 8"),
     ):
         assert run("inspect", path) == (2, "", f"glorot: {path}: {message}\n")
 

@@ -478,8 +478,8 @@ HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': %s}"
 @pytest.mark.parametrize(
     ("header", "size", "message"),
     [
-        (HEADER % "(2, 3)", 20, "the header speaks of 24 bytes, the file has 20"),
-        (HEADER % "(2, 3)", 25, "the header speaks of 24 bytes, the file has 25"),
+        (HEADER % "(2, 3)", 20, "its header needs 24 bytes, the file has 20"),
+        (HEADER % "(2, 3)", 25, "its header needs 24 bytes, the file has 25"),
         (HEADER % "(1099511627776, 1099511627776)", 4,
          "expected less than 2**63 elements, found shape [1099511627776, 1099511627776]"),
         (HEADER % "(-2, -2)", 16, "expected sizes of at least 0, found shape [-2, -2]"),

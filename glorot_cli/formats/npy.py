@@ -156,7 +156,7 @@ def _stored(name: str, path: Path) -> StoredTensor:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
     if header.nbytes != size - header.start:
         raise FormatError(
-            f"{path}: the header speaks of {header.nbytes} bytes, "
+            f"{path}: its header needs {header.nbytes} bytes, "
             f"the file has {size - header.start}"
         )
     return StoredTensor(

@@ -76,7 +76,7 @@ def _stored(
         slabs = _Slabs(path, member.filename, header)
     if header.start + header.nbytes != member.file_size:
         raise FormatError(
-            f"{where}: the header speaks of {header.nbytes} bytes, "
+            f"{where}: its header needs {header.nbytes} bytes, "
             f"the archive has {member.file_size - header.start}"
         )
     if slabs is not None and member.file_size > zips.LARGEST_RATIO * max(member.compress_size, 1):

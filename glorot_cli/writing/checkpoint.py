@@ -162,7 +162,7 @@ class Checkpoint:
         if filling == "mean" and not found.shape[axis]:
             raise GlorotError(
                 f"{shown(tensor.name)} has shape {list(found.shape)} in {path}: "
-                "of nothing there is no mean"
+                "an empty axis has no mean"
             )
         if filling == "init":
             check(tensor)
