@@ -156,8 +156,7 @@ def _stored(name: str, path: Path) -> StoredTensor:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
     if header.nbytes != size - header.start:
         raise FormatError(
-            f"{path}: its header needs {header.nbytes} bytes, "
-            f"the file has {size - header.start}"
+            f"{path}: its header needs {header.nbytes} bytes, the file has {size - header.start}"
         )
     return StoredTensor(
         name, header.shape, header.dtype.name, header.start, header.nbytes, header.order, path
