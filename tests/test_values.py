@@ -197,3 +197,13 @@ def test_a_list_of_any_depth_is_quoted(run: Run) -> None:
     code, out, err = run("plan", "x.json")
     assert (code, out) == (2, "")
     assert err == ("glorot: x.json: Dense 'd': the argument 'y' = [[[[[...]]]]] is not supported\n")
+
+
+@pytest.mark.parametrize("levels", [201, 900, 5000])
+@pytest.mark.parametrize("key", ["x-note", "tensors", "layers"])
+def test_data_of_any_depth_is_refused(key: str, levels: int) -> None:
+    deep: Any = 1
+    for level in range(levels):
+        deep = [deep] if level % 2 else {"a": deep}
+    with pytest.raises(glorot.GlorotError, match=r"^expected at most 200 levels of nesting$"):
+        glorot.load_spec({"tensors": {}, key: deep})

@@ -14,8 +14,8 @@ from glorot_cli.errors import shown
 MOST_TENSORS = 500_000
 MOST_VALUES = 16 * MOST_TENSORS
 MOST_KEYS = 6 * MOST_TENSORS
-# A spec's own levels are at most 64; a repeat of several indices is recorded as some more.
-DEEPEST = 200
+# A spec as data has at most 200; a repeat of several indices is recorded as some more.
+DEEPEST = 300
 
 
 class TooManyError(ValueError):

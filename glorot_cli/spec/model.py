@@ -40,6 +40,9 @@ from glorot_cli.spec.plain import written_out
 from glorot_cli.spec.shapes import PARTS, bias_of, is_shaped, named, output_of
 from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 
+# A text has 64; as data, and in a file, a repeat of several indices takes some more.
+DEEPEST = 200
+
 Rng = Literal[
     "aes-ctr", "keras-numpy", "keras-jax", "keras-torch", "keras-tensorflow", "torch", "jax"
 ]
@@ -316,13 +319,19 @@ def load_spec(
         raise source.located(error) from None
 
 
-def _plain(value: Any) -> Any:
-    """Copy mappings and lists, with NumPy's integers as Python's."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Copy mappings and lists, with NumPy's integers as Python's.
+
+    Raises:
+        SpecError: where they are nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise SpecError(f"expected at most {DEEPEST} levels of nesting")
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        items = map(_plain, value)
-        return list(items) if isinstance(value, list) else tuple(items)
+        items = [_plain(item, depth + 1) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     if hasattr(value, "__index__") and not isinstance(value, int):
         with suppress(TypeError):
             return index(value)
