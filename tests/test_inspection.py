@@ -544,3 +544,40 @@ def test_each_file_is_reported_though_one_cannot_be_read(
             {"path": bad, "error": problem.removeprefix("glorot: ").removesuffix("\n")}
         ]
     assert run("inspect", bad, bad) == (2, "", problem * 2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [("float32", 1e-30), ("float32", 1e-40), ("float32", 1e37), ("bfloat16", 1e-36),
+     ("float64", 1e-320), ("float16", 1e-5), ("float16", 9e3), ("float8_e5m2", 1e-3)],
+)  # fmt: skip
+def test_our_own_files_agree_at_every_scale(
+    planned: Planned, run: Run, dtype: str, scale: float
+) -> None:
+    for initializer in (
+        {"name": "normal", "std": scale},
+        {"name": "truncated_normal", "stddev": scale},
+        {"name": "orthogonal", "gain": scale},
+        {"name": "constant", "value": scale},
+        {"name": "identity", "gain": scale},
+        {"name": "sparse", "sparsity": 0.1, "std": scale},
+        {"name": "normal", "mean": scale, "std": scale / 4},
+        {"name": "trunc_normal", "std": scale, "a": -scale, "b": 3 * scale},
+    ):
+        if (initializer["name"], dtype) == ("sparse", "float64"):
+            continue  # its normals are float32
+        entry = {"shape": [50, 60], "axes": "IO", "dtype": dtype, "initializer": initializer}
+        glorot.write_weights(planned(seed=3, tensors={"w": entry}), "w.safetensors", force=True)
+        (tensor,) = glorot.inspect_weights("w.safetensors").tensors
+        assert tensor.agrees is not False, initializer
+        assert run("verify", "w.safetensors", "--statistics", "--quiet")[0] == 0, initializer
+
+
+def test_a_range_too_narrow_for_its_scale_is_refused(planned: Planned) -> None:
+    given = {"name": "uniform", "a": 0, "b": 1e-320}
+    entry = {"shape": [4], "dtype": "float64", "initializer": given}
+    with pytest.raises(glorot.GlorotError) as caught:
+        planned(tensors={"w": entry})
+    assert str(caught.value) == (
+        "<spec>: tensors.w: the range 0.0 to 1e-320 of 'w' is too narrow for float64"
+    )

@@ -26,7 +26,7 @@ from glorot_cli.plan import PlannedTensor
 
 # A tensor that is as its provenance claims is said to disagree with less than this chance a test.
 LEAST_OF_A_CLAIM = 1e-6
-# Smallest values that a standard deviation has, for less than 1 % to round to 0.
+# A standard deviation of so many smallest values lets less than 1 % round to 0.
 _STEPS = 100.0
 
 
@@ -76,8 +76,10 @@ def agrees(
 def _is_told(distribution: Orthogonal | Sparse, planned: PlannedTensor) -> bool:
     """Tell whether a tensor has the size and the bits that make its structure known."""
     shape, dtype = planned.shape, planned.dtype
-    # Rounding to the steps near 0 breaks it.
-    if distribution.std(shape) < _STEPS * PRECISIONS[dtype].smallest:
+    precision = PRECISIONS[dtype]
+    # Below its normal numbers a dtype has fewer bits, which breaks a structure.
+    steps = max(_STEPS, 4.0 * 2.0**precision.fraction)
+    if distribution.std(shape) < steps * precision.smallest:
         return False
     if isinstance(distribution, Sparse):
         rows, columns = shape
@@ -92,5 +94,7 @@ def _is_told(distribution: Orthogonal | Sparse, planned: PlannedTensor) -> bool:
 
 def _same(found: float, expected: float, dtype: str) -> bool:
     precision = PRECISIONS.get(dtype)
-    step = 2.0**-precision.fraction if precision is not None else 0.0
-    return abs(found - expected) <= max(step, 1e-6) * abs(expected)
+    if precision is None:
+        return abs(found - expected) <= 1e-6 * abs(expected)
+    step = max(2.0**-precision.fraction, 1e-6) * abs(expected)
+    return abs(found - expected) <= max(step, precision.smallest)

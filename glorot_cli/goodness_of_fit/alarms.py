@@ -88,7 +88,9 @@ def orthogonal_alarms(distribution: Orthogonal, values: Array, dtype: str) -> It
     matrix = matrix.astype(np.float64) / distribution.gain
     products = matrix @ matrix.T
     off = float(np.abs(products - np.eye(len(products))).max())
-    if off > 2.0 * 2.0 ** -PRECISIONS[dtype].fraction + 1e-5:
+    # Elements below the dtype's normal numbers are rounded to steps of the smallest.
+    coarse = PRECISIONS[dtype].smallest * math.sqrt(matrix.shape[1]) / distribution.gain
+    if off > 2.0 * 2.0 ** -PRECISIONS[dtype].fraction + 1e-5 + 2.0 * coarse + coarse * coarse:
         yield Alarm("orthogonal", f"products of its vectors are off by {off:.3g} gain**2", 0.0)
 
 

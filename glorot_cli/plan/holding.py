@@ -31,6 +31,8 @@ FARTHEST = 6.4
 NARROWEST_CUT = 1e-5
 # The native stream scales 32 bits by the limit.
 SMALLEST_LIMIT = 2.0**-95
+# Half a range is scaled by 2**-63 in float64, and has some bits left.
+NARROWEST_RANGE = 2.0**-1000
 
 
 def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) -> None:
@@ -103,6 +105,8 @@ def _check_uniform(distribution: Uniform, name: str, dtype: str) -> None:
         _check_scale("limit", limit, name, dtype)
     elif distribution.half < PRECISIONS[dtype].smallest:
         raise ValueError(f"{name}: {dtype} has no values from {low!r} to {high!r}, or only 0")
+    elif distribution.half < NARROWEST_RANGE:
+        raise ValueError(f"the range {low!r} to {high!r} of {name} is too narrow for {dtype}")
     _check_range(low, high, dtype)
 
 
