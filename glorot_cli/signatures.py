@@ -126,7 +126,8 @@ _INIT = (
     "initializers",
 )  # fmt: skip
 _KEYS = {
-    "in": _IN, "n_in": _IN, "out": _OUT, "n_out": _OUT, "init": _INIT, "initializer": _INIT,
+    "in": _IN, "n_in": _IN, "input_dim": _IN, "out": _OUT, "n_out": _OUT, "init": _INIT,
+    "initializer": _INIT,
 }  # fmt: skip
 
 # What else people call a dtype.

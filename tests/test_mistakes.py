@@ -230,6 +230,14 @@ YAML: dict[str, tuple[str, str]] = {
         "tensors: {w: {shape: [3], initializer: zeros, dtype: float}}\n",
         ":1:54: tensors.w.dtype: unknown value 'float'; did you mean 'float32'?",
     ),
+    "input-dim-of-a-spec": (
+        "input_dim: 4\nlayers: [{type: Dense, units: 3}]\n",
+        ":1:1: input_dim: unknown key for a spec; did you mean 'input_shape'?",
+    ),
+    "input-dim-of-a-torch-layer": (
+        "dialect: torch\nlayers: [{type: Linear, input_dim: 4, out_features: 3}]\n",
+        ":2:25: layers[0].input_dim: unknown key for Linear; did you mean 'in_features'?",
+    ),
     "initializer-a-number": (
         DENSE + "kernel_initializer: 7}\n",
         ":3:49: layers[0].kernel_initializer: expected an initializer's name or a mapping "
