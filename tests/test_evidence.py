@@ -68,6 +68,32 @@ def test_our_own_files_raise_no_alarm(dtype: str, planned: Planned) -> None:
     assert {tensor.status for tensor in found.tensors} == {"fits"}
 
 
+@pytest.mark.parametrize(
+    ("initializer", "dtype"),
+    [
+        ({"name": "normal", "mean": 1e10, "std": 1.0}, "float32"),
+        ({"name": "normal", "mean": 1e10, "std": 100.0}, "float32"),
+        ({"name": "normal", "mean": 1.0, "std": 1e-12}, "float32"),
+        ({"name": "normal", "mean": -1.0, "std": 1e-300}, "float64"),
+        ({"name": "random_uniform", "minval": 1e10, "maxval": 1e10 + 10}, "float32"),
+        ({"name": "truncated_normal", "mean": 1e10, "stddev": 1.0}, "float32"),
+        ({"name": "normal", "mean": 1.0, "std": 1e-4}, "bfloat16"),
+        ({"name": "normal", "mean": 1.0, "std": 1e-3}, "float8_e5m2"),
+    ],
+)
+def test_a_spread_that_the_dtype_cannot_hold_raises_no_alarm(
+    initializer: Any, dtype: str, planned: Planned
+) -> None:
+    entry = {"shape": [40, 50], "axes": "IO", "initializer": initializer}
+    plan = planned(tensors={"a": entry, "b": entry}, dtype=dtype)
+    assert ["most elements are equal" in notice for notice in plan.notices] == [True] * 2
+    glorot.write_weights(plan, "x.safetensors")
+    assert alarms(judge_weights("x.safetensors")) == {}
+    centre = initializer.get("mean", 1e10)
+    wrong = np.full((40, 50), centre * 2.0, numpy_dtype(dtype))
+    assert judged(plan, a=wrong, b=wrong) == {"a": ["constant"], "b": ["constant"]}
+
+
 def test_good_seeds_raise_no_more_alarms_than_stated() -> None:
     # A regression test on fixed seeds; benchmarks/power.py does it for 1,000 of them.
     counts = power.false_alarms(12, rates=(0.1, 0.5))

@@ -348,6 +348,10 @@ def test_a_spread_that_is_lost_beside_the_mean_is_noticed(planned: Planned) -> N
         "most elements are equal",
     )
     assert notices(planned, {**given, "std": 1e-6}, "float32") == ()
+    assert notices(planned, {"name": "normal", "mean": 1e10, "std": 1.0}, "float32") == (
+        "w: float32 has steps of 1.02e+03 at the mean 1e+10, wider than the spread 1: "
+        "most elements are equal",
+    )
 
 
 # By the definition, for random distributions.

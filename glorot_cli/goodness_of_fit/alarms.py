@@ -38,10 +38,12 @@ def distribution_alarms(
         yield Alarm("finite", f"found {moments.others}", 0.0)
         return
     precision = PRECISIONS[dtype]
-    if low == high and n * (precision.fraction + 1) >= 60:
-        yield Alarm("constant", f"every element is {low:.6g}", 0.0)
-        return
     step = p_values.rounding(distribution, precision)
+    if low == high and n * (precision.fraction + 1) >= 60:
+        chance = p_values.equal_chance(distribution, n, low, step)
+        if chance < threshold:
+            yield Alarm("constant", f"every element is {low:.6g}", chance)
+            return
     beyond = p_values.beyond(distribution, low, high, precision)
     if beyond is not None:
         least, most = p_values.bounds(distribution)

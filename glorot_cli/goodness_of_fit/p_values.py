@@ -179,6 +179,12 @@ def extremes_chance(
     return min(1.0, 4.0 * min(*inward, *outward))
 
 
+def equal_chance(distribution: Continuous, size: int, value: float, step: float) -> float:
+    """Bound the chance that `size` elements are all rounded, by up to a step each, to a value."""
+    share = 1.0 - below(distribution, value - step) - above(distribution, value + step)
+    return float(max(0.0, share) ** size)
+
+
 def spread_chance(distribution: Continuous, size: int, spread: float) -> float:
     """Bound the chance that `size` elements lie as close together as in a range of `spread`."""
     match distribution:
