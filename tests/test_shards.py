@@ -386,6 +386,85 @@ def test_weights_of_others_are_never_replaced(name: str, size: str, plan: glorot
     assert [path.name for path in Path().iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["model-00002-of-00002.safetensors", "model.safetensors", INDEX])
+def test_a_folder_of_npy_is_not_written_where_others_shards_would_be_read(
+    name: str, plan: glorot.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == INDEX:
+        Path("out").mkdir()
+        index(w="gone.safetensors")
+    else:
+        glorot.write_weights(plan, "out", max_shard_size="460B")
+        safetensors.numpy.save_file({"w": np.ones(3)}, Path("out", name), {"format": "pt"})
+    before = contents("out")
+    message = (
+        f"{Path('out', name).resolve()} was not written by glorot, so it is not replaced; "
+        "move it away"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "fill", None)
+        assert refusal(plan, "out/", force=True) == message
+    assert contents("out") == before
+    assert [path.name for path in Path().iterdir()] == ["out"]
+    # None is written where they come while it is drawn, either.
+    glorot.write_weights(plan, "new/")
+    before = contents_within("new")
+    flush = replacing._flush
+
+    def others(path: Path) -> None:
+        shutil.copy(Path("out", name), Path("new", name))
+        flush(path)
+
+    monkeypatch.setattr(replacing, "_flush", others)
+    assert refusal(plan, "new/", force=True) == message.replace("/out/", "/new/")
+    Path("new", name).unlink()
+    assert contents_within("new") == before
+    assert glorot.verify_weights("new").equal
+
+
+def contents_within(path: str) -> dict[str, bytes]:
+    """Return the bytes of every file in a folder and those within."""
+    return {str(file): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def test_every_array_of_ours_is_replaced(planned: Planned) -> None:
+    kinds = ["float16", "float32", "float64", "bool", "int8", "uint8", "int32", "int64"]
+    shapes: list[list[int]] = [[], [3], [2, 3, 4]]
+    tensors = {
+        f"{kind}/{len(shape)}": {"shape": shape, "dtype": kind, "initializer": "ones"}
+        for kind in kinds
+        for shape in shapes
+    }
+    glorot.write_weights(planned(tensors=tensors), "out/")
+    assert len(contents_within("out")) == 25
+    glorot.write_weights(
+        planned(tensors={"w": {"shape": [2], "initializer": "ones"}}), "out/", force=True
+    )
+    assert sorted(contents_within("out")) == ["out/manifest.json", "out/w.npy"]
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        np.ones(11, np.float32), np.ones((10, 1), np.float32), np.ones(10, np.float64),
+        np.ones(10, ">f4"), np.ones(10, np.int32), np.array(["a", "b"]),
+    ],
+)  # fmt: skip
+def test_an_array_saved_over_one_of_ours_is_its_owners(mine: Any, plan: glorot.Plan) -> None:
+    glorot.write_weights(plan, "out/")
+    saved = Path("out/dense/bias.npy")
+    np.save(saved, mine)
+    before = contents_within("out")
+    assert refusal(plan, "out/", force=True) == (
+        f"{saved.resolve()} was not written by glorot, so it is not replaced; move it away"
+    )
+    assert contents_within("out") == before
+    glorot.write_weights(plan, "out/", force=True, max_shard_size="460B")
+    assert glorot.verify_weights("out").equal
+    np.testing.assert_array_equal(np.load(saved), mine)
+    assert [file.name for file in Path("out").rglob("*.npy")] == ["bias.npy"]
+
+
 def test_a_configuration_of_others_is_never_replaced(plan: glorot.Plan) -> None:
     Path("c.json").write_text("{}", "utf-8")
     Path("out").mkdir()

@@ -13,7 +13,8 @@ from pathlib import Path, PurePath
 
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import leavings, shards
-from glorot_cli.formats.base import LARGEST_MANIFEST, MANIFEST
+from glorot_cli.formats.base import INDEX, LARGEST_MANIFEST, MANIFEST
+from glorot_cli.formats.npy_header import read_header
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
@@ -22,28 +23,47 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 def written(folder: Path) -> list[PurePath]:
     """Return the files in a folder that glorot wrote, by their paths in it.
 
-    They are what a manifest of glorot's lists, shards that carry its provenance, and an index of
-    such. What tells of the others comes where a removal in this order can be cut short: the index
-    before its shards, the manifest after its files.
+    They are what a manifest of glorot's lists, with the header that it lists, shards that carry its
+    provenance, and an index of such. What tells of the others comes where a removal in this order
+    can be cut short: the index before its shards, the manifest after its files.
     """
     ours = shards.written(folder)
     if listed := _listed(folder / MANIFEST):
-        ours += [name for name in files_in(folder) if str(name) in listed]
+        ours += [
+            name for name in files_in(folder) if _has_header(folder / name, listed.get(str(name)))
+        ]
         ours.append(PurePath(MANIFEST))
     return ours
 
 
-def _listed(manifest: Path) -> set[str]:
-    """Return the files that a manifest of glorot's lists."""
+def _listed(manifest: Path) -> dict[str, tuple[object, object]]:
+    """Return the shape and the dtype of each file that a manifest of glorot's lists."""
     try:
         if not _is_plain(manifest) or manifest.stat().st_size > LARGEST_MANIFEST:
-            return set()
+            return {}
         data = json.loads(manifest.read_bytes())
         if not isinstance(data["glorot"], dict):
-            return set()
-        return {f"{name}.npy" for name, e in data["tensors"].items() if e["file"] == f"{name}.npy"}
+            return {}
+        return {
+            each["file"]: (tuple(each["shape"]), each["dtype"])
+            for name, each in data["tensors"].items()
+            if each["file"] == f"{name}.npy"
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return set()
+        return {}
+
+
+def _has_header(file: Path, listed: tuple[object, object] | None) -> bool:
+    """Tell whether a file's header is the one listed; another's array may be saved over ours."""
+    if listed is None or not _is_plain(file):
+        return False
+    try:
+        with file.open("rb") as opened:
+            header = read_header(opened, str(file))
+    except (OSError, FormatError):
+        return False
+    # A dtype's name does not tell its order of bytes.
+    return (header.shape, header.dtype.name) == listed and header.order == "<"
 
 
 def _is_plain(path: Path) -> bool:
@@ -103,14 +123,17 @@ def _not_empty(target: Path) -> FormatError:
 def check_places(names: Iterable[PurePath], target: Path) -> None:
     """Check that files may take their places in a folder: what is there is glorot's or nothing.
 
+    The same holds of shards and their index, which a reader of the folder takes first.
+
     Raises:
         FormatError: naming a file of others, or a link, that is in the way.
     """
     if not target.is_dir():
         return
+    first = map(PurePath, sorted(shards.names_in(target) | {INDEX}))
     ours = {str(name) for name in written(target)}
     seen: set[PurePath] = set()
-    for name in names:
+    for name in (*names, *first):
         for part in (*reversed(name.parents[:-1]), name):
             if part in seen:
                 continue

@@ -78,10 +78,8 @@ class ShardedPlan:
         return "whole" if is_cut else "another run's"
 
     def names(self) -> list[PurePath]:
-        """Return the names of what is written, or would compete with it for a reader."""
-        ours = {self.file(number).name for number in range(len(self.parts))}
-        there = shards.names_in(self.folder) if self.folder.is_dir() else set()
-        return [PurePath(name) for name in sorted(ours | there | {INDEX})]
+        """Return the names of the shards."""
+        return [PurePath(self.file(number).name) for number in range(len(self.parts))]
 
 
 def write_folder(
