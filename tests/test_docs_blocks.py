@@ -38,7 +38,8 @@ EXCEPTIONS = {
     ("README.md", "python3 -m venv .venv && .venv/bin/pip install . "): ".ci/run runs both lines",
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e"): "sets up a checkout",
     ("CONTRIBUTING.md", ".venv/bin/ruff check"): "these are the checks, the tests among them",
-    ("CONTRIBUTING.md", "--- a/"): "a change to the code, shown as an example",
+    ("CONTRIBUTING.md", "--- a/glorot_cli/dialects"): "a change to the code, shown as an example",
+    ("CONTRIBUTING.md", "--- a/glorot_cli/families"): "a change to a family, shown as an example",
     ("speed.md", "pip install '.[interop]'"): "benchmarks take up to an hour, and 22 GB of disk",
     ("framework-bits.md", "python tests/golden/make_golden.py --fresh 500"): (
         "takes all frameworks and many minutes; tests/interop/test_bits.py runs it with fewer cases"

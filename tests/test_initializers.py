@@ -543,7 +543,7 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     (MATRIX, "{name: variance_scaling, distribution: normal}", "distribution",
      "expected 'truncated_normal', 'untruncated_normal' or 'uniform', found 'normal'"),
     (MATRIX, "{name: glorot_uniform, gain: 1}", "gain*",
-     "unknown key for glorot_uniform; known: name, seed"),
+     "unknown key for glorot_uniform; known: fans_of, name, seed"),
     (MATRIX, "{name: random_uniform, minval: 1, maxval: 1}", "",
      "expected minval below maxval, found 1.0 and 1.0"),
     (MATRIX, "{name: random_normal, stddev: 0}", "", "expected stddev above 0, found 0.0"),

@@ -270,7 +270,9 @@ def test_the_seed_is_drawn_only_where_something_random_needs_it() -> None:
                 {"type": "TransformerEncoder", "num_layers": 24, "encoder_layer": {
                     "type": "TransformerEncoderLayer", "d_model": 64, "nhead": 4}}]},
             ["0.layers.0.self_attn.in_proj_weight (and 23 more): the framework's fans (64, 192) "
-             "give the limit 0.1531, exact fans (64, 64) give 0.2165; choose with fans: exact"],
+             "give the limit 0.1531, exact fans (64, 64) give 0.2165; choose with fans: exact",
+             "0.layers.1.self_attn.in_proj_weight: torch copies the first layer, so that all start "
+             "alike; here each is drawn: copies: true makes copies"],
         ),
         (
             {"dialect": "torch", "layers": [

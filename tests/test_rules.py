@@ -334,7 +334,7 @@ SPEC_MISTAKES = [
     ("tensors:\n  a//b: {shape: [2], initializer: ones}\n",
      "2:3: tensors.a//b: expected a tensor name without empty, '.' or '..' parts, found 'a//b'"),
     ("tensors:\n  __metadata__: {shape: [2], initializer: ones}\n",
-     "2:3: tensors.__metadata__: expected a printable tensor name, found '__metadata__'"),
+     "2:3: tensors.__metadata__: '__metadata__' names no tensor, but .safetensors' own"),
     ("input_shape: [3]\nlayers:\n  - {type: Dense, units: 2, name: a/b}\n",
      "3:35: layers[0].name: expected a layer name without '/', as Keras does, found 'a/b'"),
     ("input_shape: [3]\nlayers:\n  - {type: Dense, units: 2, name: a}\n"

@@ -174,7 +174,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "layers[0].type: the stream torch draws no TransformerEncoder: torch makes copies of its "
-        "layers, which would start alike; write the layers out",
+        "layers, which would start alike; write the layers out, or say copies: true",
         {
             "rng": "torch",
             "seed": 1,

@@ -198,13 +198,15 @@ def _judged_rows(found: Evidence, show_all: bool) -> list[list[str]]:
     folded = () if show_all else ("fits", UNCHECKED)
     rows = []
     for tensor in found.tensors:
-        texts = _alarms(tensor) or ([""] if tensor.status not in folded else [])
+        texts = _alarms(tensor)
+        if not texts and tensor.status not in folded:
+            texts = [_where(tensor.header) if tensor.status == UNCHECKED else ""]
         rows += [[tensor.header.name, tensor.status, text] for text in texts]
     return rows
 
 
 def _alarms(tensor: JudgedTensor) -> list[str]:
-    if tensor.header.status in ("shape", "dtype", UNCHECKED):
+    if tensor.header.status in ("shape", "dtype"):
         return [_where(tensor.header)]
     return [
         f"{test}: {message}" + (f" (chance {chance:.1g})" if chance else "")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glorot_cli.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from glorot_cli.dtypes import largest_within, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, largest_within, numpy_dtype
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.moments import Moments
@@ -98,7 +98,7 @@ def drawer(
             arguments = (scale, 0.0, 0.0, clips, low, high, about, *tables)
             run = functools.partial(found.module.uniform, found.number)
         case Normal() | TruncatedNormal(low=-2.0, high=2.0):
-            if abs(distribution.centre) + 6.4 * distribution.stddev > np.finfo(np.float32).max:
+            if abs(distribution.centre) + 6.4 * distribution.stddev > PRECISIONS["float32"].largest:
                 return None
             lines, tail = _lines(isinstance(distribution, Normal))
             arguments = (
