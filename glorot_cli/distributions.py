@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from glorot_cli import elementary
 from glorot_cli.fans import Shape
@@ -237,8 +237,8 @@ class Sparse:
 
 
 @dataclass(frozen=True, slots=True)
-class NormOf:
-    """Hold the 2-norms of another tensor's slices along `dim`, or with None its one norm.
+class Derived:
+    """Follow from another tensor.
 
     What that tensor is, is known once all are planned: `of` what it is drawn from, and the rest as
     in its own request.
@@ -254,6 +254,11 @@ class NormOf:
     position: tuple[int, ...] = ()
     fma: bool = True
 
+
+@dataclass(frozen=True, slots=True)
+class NormOf(Derived):
+    """Hold the 2-norms of another tensor's slices along `dim`, or with None its one norm."""
+
     def mean(self, shape: Shape) -> float:
         count = math.prod(self.shape) // (1 if self.dim is None else self.shape[self.dim])
         squares = self.of.mean(self.shape) ** 2 + self.of.std(self.shape) ** 2
@@ -262,6 +267,23 @@ class NormOf:
     def std(self, shape: Shape) -> float:
         """Return the spread of such norms, exact for many normal values."""
         return self.of.std(self.shape) / math.sqrt(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SingularOf(Derived):
+    """Hold the first left or right singular vector of another tensor, as the power method has it.
+
+    The rows of the matrix are the other's slices along `dim`.
+    """
+
+    side: Literal["left", "right"] = "left"
+    iterations: int = 16
+
+    def mean(self, shape: Shape) -> float:
+        return 0.0
+
+    def std(self, shape: Shape) -> float:
+        return 1.0 / math.sqrt(max(math.prod(shape), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +365,7 @@ Distribution = (
     | Orthogonal
     | Sparse
     | NormOf
+    | SingularOf
     | Pieces
     | Patched
 )
@@ -354,7 +377,7 @@ def is_random(distribution: Distribution) -> bool:
         return is_random(distribution.law)
     if isinstance(distribution, Pieces):
         return any(map(is_random, set(distribution.laws)))
-    return not isinstance(distribution, Constant | Ones | Placed | NormOf)
+    return not isinstance(distribution, Constant | Ones | Placed | Derived)
 
 
 def leaves(distribution: Distribution) -> Iterator[Distribution]:

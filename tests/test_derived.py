@@ -182,3 +182,139 @@ def test_weight_norm_parts_a_module_into_norms_and_direction() -> None:
     rule = {"*.original1": "zeros"}
     zeros = drawn({"dialect": "torch", "layers": [linear], "initializers": [rule]})
     assert not zeros[f"{below}0"].any()
+
+
+CONV = {"type": "Conv2d", "in_channels": 3, "out_channels": 8, "kernel_size": 3}
+UP = {"type": "ConvTranspose1d", "in_channels": 4, "out_channels": 6, "kernel_size": 3}
+
+
+def matrix(weight: Any, dim: int) -> Any:
+    rows = np.moveaxis(weight.astype(np.float64), dim, 0)
+    return rows.reshape(len(rows), -1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("module", "dim"), [(CONV, 0), (UP, 1)])
+def test_spectral_norm_keeps_the_first_singular_vectors(
+    module: dict[str, Any], dim: int, seed: int
+) -> None:
+    # Enough iterations for the vectors to converge.
+    layer = {**module, "spectral_norm": {"n_power_iterations": 100}}
+    found = drawn({"seed": seed, "dialect": "torch", "layers": [layer]})
+    below = "0.parametrizations.weight"
+    assert list(found) == ["0.bias", f"{below}.original", f"{below}.0._u", f"{below}.0._v"]
+    plain = drawn({"seed": seed, "dialect": "torch", "layers": [module]})
+    assert found[f"{below}.original"].shape == plain["0.weight"].shape
+    rows = matrix(found[f"{below}.original"], dim)
+    u, v = (found[f"{below}.0.{name}"].astype(np.float64) for name in ("_u", "_v"))
+    assert (u.shape, v.shape) == ((rows.shape[0],), (rows.shape[1],))
+    np.testing.assert_allclose([u @ u, v @ v], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(u @ rows @ v, np.linalg.svd(rows, compute_uv=False)[0], rtol=1e-3)
+
+
+def test_both_singular_vectors_have_one_start() -> None:
+    for seed in range(4):
+        layer = {**CONV, "spectral_norm": True}
+        found = drawn({"seed": seed, "dtype": "float64", "dialect": "torch", "layers": [layer]})
+        below = "0.parametrizations.weight"
+        right = found[f"{below}.0._u"] @ matrix(found[f"{below}.original"], 0)
+        right /= np.linalg.norm(right)
+        np.testing.assert_allclose(found[f"{below}.0._v"], right, rtol=1e-9)
+
+
+def test_singular_vectors_need_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = {"shape": [100, 50], "initializer": "normal"}
+    u = {"shape": [100], "initializer": {"name": "singular_vector_of", "tensor": "w"}}
+    plan = glorot.make_plan(glorot.load_spec({"seed": 1, "tensors": {"w": w, "u": u}}))
+    monkeypatch.setattr("glorot_cli.drawing._free_memory", lambda: 150_000)
+    with pytest.raises(glorot.GlorotError) as caught:
+        glorot.draw(plan, "u")
+    assert str(caught.value) == (
+        "'u': singular_vector_of of shape [100] needs 200.0 kB of memory, 150.0 kB are free"
+    )
+
+
+def test_spectral_norm_iterates_as_often_as_torch() -> None:
+    values = {"name": "values", "values": [[1.0, 0.0], [0.0, 0.9]]}
+    below = "0.parametrizations.weight.original"
+
+    def ratio(**iterations: int) -> float:
+        start = {"name": "singular_vector_of", "tensor": below, "side": "right", **iterations}
+        tensors = {
+            below: {"shape": [2, 2], "initializer": values},
+            "v": {"shape": [2], "initializer": start},
+        }
+        found = drawn({"dtype": "float64", "tensors": tensors})["v"]
+        return float(found[1] / found[0])
+
+    # Each iteration multiplies it by the squared ratio of the singular values.
+    np.testing.assert_allclose(ratio(iterations=16) / ratio(iterations=1), 0.9**30, rtol=1e-12)
+    assert ratio() == ratio(iterations=16)
+    linear = {"type": "Linear", "in_features": 2, "out_features": 2}
+    for said, iterations in [(True, 16), ({"n_power_iterations": 1}, 16), ({"dim": 0}, 16),
+                             ({"n_power_iterations": 3}, 18)]:  # fmt: skip
+        layer = {**linear, "spectral_norm": said, "initializers": {"weight": values}}
+        found = drawn({"dtype": "float64", "dialect": "torch", "layers": [layer]})
+        v = found["0.parametrizations.weight.0._v"]
+        assert v[1] / v[0] == ratio(iterations=iterations)
+
+
+def test_singular_vectors_of_zeros_and_of_large_values_are_finite() -> None:
+    for std in (0.0, 1e300):
+        w = {"shape": [5, 4], "initializer": {"name": "constant", "value": std}}
+        vectors = {
+            side: {"shape": [size], "initializer": {
+                "name": "singular_vector_of", "tensor": "w", "side": side}}
+            for side, size in (("left", 5), ("right", 4))
+        }  # fmt: skip
+        found = drawn({"dtype": "float64", "tensors": {"w": w, **vectors}})
+        for side, size in (("left", 5), ("right", 4)):
+            expected = size**-0.5 if std else 0.0
+            np.testing.assert_allclose(np.abs(found[side]), expected, rtol=1e-12)
+
+
+def test_spectral_norm_verifies_and_other_vectors_are_no_alarm(run: Run, tmp_path: Path) -> None:
+    layers = [{**CONV, "spectral_norm": True}, {**UP, "spectral_norm": {"dim": -1}}]
+    layers += [{"type": "LayerNorm", "normalized_shape": 4, "spectral_norm": True}]
+    spec = {"seed": 1, "dialect": "torch", "layers": layers}
+    path, out = tmp_path / "spec.json", tmp_path / "w.safetensors"
+    path.write_text(json.dumps(spec), "utf-8")
+    assert run("init", str(path), "-o", str(out))[0] == 0
+    assert run("verify", str(out))[0] == 0
+    arrays = load_file(out)
+    assert [name for name in arrays if name.startswith("2.")] == [
+        "2.bias",
+        "2.parametrizations.weight.original",
+    ]
+    assert arrays["1.parametrizations.weight.0._v"].shape == (24,)
+    arrays = drawn({**spec, "seed": 2})
+    save_file(arrays, out)
+    assert run("verify", str(out), str(path), "--statistics")[0] == 0
+    arrays["0.parametrizations.weight.0._u"][2] = 1.5
+    save_file(arrays, out)
+    assert run("verify", str(out), str(path), "--statistics")[0] == 1
+
+
+def test_mistakes_with_singular_vectors_say_what_to_do() -> None:
+    def vector(tensor: str, size: int, **arguments: Any) -> dict[str, Any]:
+        start = {"name": "singular_vector_of", "tensor": tensor, **arguments}
+        return {"shape": [size], "initializer": start}
+
+    assert "no tensor 'w' has singular vectors; known: v" in refused(v=V, u=vector("w", 5))
+    assert "expected the shape [5] for the singular vectors of 'v', found [4]" in refused(
+        v=V, u=vector("v", 4)
+    )
+    assert "expected the shape [15] for the singular vectors of 'v', found [5]" in refused(
+        v=V, u=vector("v", 5, dim=1, side="right")
+    )
+    assert "expected two axes or more for singular vectors, found shape [3] of 'b'" in refused(
+        b={"shape": [3], "initializer": "zeros"}, u=vector("b", 3)
+    )
+    assert "expected at most 128 iterations, found 129" in refused(
+        v=V, u=vector("v", 5, iterations=129)
+    )
+    assert "expected an axis as dim, found null" in refused(v=V, u=vector("v", 5, dim=None))
+    spec = glorot.load_spec({"rng": "torch", "tensors": {"v": V, "u": vector("v", 5)}})
+    with pytest.raises(glorot.SpecError) as caught:
+        glorot.make_plan(spec)
+    assert "the stream torch draws no singular vectors; leave out rng" in str(caught.value)

@@ -21,6 +21,7 @@ from glorot_cli.distributions import (
     Orthogonal,
     Patched,
     Pieces,
+    SingularOf,
     Sparse,
     Uniform,
     inverse_softplus,
@@ -298,6 +299,9 @@ class _Taker:
         if isinstance(self.distribution, NormOf):
             # Another seed has other norms; none is below 0, or no number.
             expected[:] = np.nan_to_num(np.abs(values), posinf=0.0)
+        elif isinstance(self.distribution, SingularOf):
+            # Or another such vector, whose elements are within its length of 1.
+            expected[:] = np.clip(np.nan_to_num(values), -1.0, 1.0)
         else:
             drawer(self.tensor)(first, expected)
         precision = PRECISIONS.get(self.tensor.dtype)

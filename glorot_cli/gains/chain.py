@@ -151,7 +151,7 @@ class _Builder:
     def _weight(self, layer: str, weight: str) -> Array:
         name = layer + (f".{weight}" if self.torch else f"/{weight}")
         if name not in self.tensors:
-            raise _unknown(layer, "a weight that is parted into its norms and its direction")
+            raise _unknown(layer, "a weight that is parametrized")
         tensor = self.changed(self.tensors[name])
         check(tensor)
         out = np.empty(tensor.parameters, numpy_dtype(tensor.dtype))

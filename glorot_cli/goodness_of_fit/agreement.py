@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from glorot_cli.distributions import (
     Constant,
+    Derived,
     InverseSoftplus,
     LogUniform,
-    NormOf,
     Ones,
     Orthogonal,
     Patched,
@@ -51,7 +51,7 @@ def agrees(
         case (
             Patched()
             | Pieces()
-            | NormOf()
+            | Derived()
             | LogUniform()
             | InverseSoftplus()
             | ByIndex()

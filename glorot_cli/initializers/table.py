@@ -39,6 +39,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "orthogonal": Initializer(keras.orthogonal, "Keras"),
     "random_normal": Initializer(keras.random_normal, "Keras"),
     "random_uniform": Initializer(keras.random_uniform, "Keras"),
+    "singular_vector_of": Initializer(torch.singular_vector_of, "torch"),
     "sinusoid": Initializer(placed.sinusoid, "glorot"),
     "sparse": Initializer(torch.sparse, "torch"),
     "torch_bias": Initializer(torch.torch_bias, "torch"),

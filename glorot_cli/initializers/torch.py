@@ -12,6 +12,7 @@ from glorot_cli.distributions import (
     Ones,
     Orthogonal,
     Pieces,
+    SingularOf,
     Sparse,
     TruncatedNormal,
     Uniform,
@@ -21,6 +22,8 @@ from glorot_cli.initializers.kernel import Kernel, Per, matrix_sides, positive, 
 
 # In standard deviations. No normal is as far out, so that a bound beyond cuts nothing.
 FARTHEST_CUT = 1e6
+# Each passes twice over the tensor.
+MOST_ITERATIONS = 128
 
 TorchMode = Literal["fan_in", "fan_out"]
 
@@ -160,6 +163,26 @@ def norm_of(kernel: Kernel, *, tensor: str, dim: Row = 0) -> NormOf:
     {stem} in the name is this one's up to its last . or /.
     """
     return NormOf(tensor, dim)
+
+
+def singular_vector_of(
+    kernel: Kernel,
+    *,
+    tensor: str,
+    dim: Row = 0,
+    side: Literal["left", "right"] = "left",
+    iterations: Size = 16,
+) -> SingularOf:
+    """The first singular vector of another tensor by the power method, from a random start.
+
+    torch.nn.utils.spectral_norm's u (left) and v (right): the other counts as a matrix whose rows
+    are its slices along `dim`. Names are as for norm_of, and {stem.stem} is the stem of the stem.
+    """
+    if dim is None:
+        raise ValueError("expected an axis as dim, found null")
+    if iterations > MOST_ITERATIONS:
+        raise ValueError(f"expected at most {MOST_ITERATIONS} iterations, found {iterations}")
+    return SingularOf(tensor, dim, side=side, iterations=iterations)
 
 
 def torch_bias(kernel: Kernel) -> Uniform:

@@ -12,7 +12,7 @@ from glorot_cli.arguments import InitializerChoice
 from glorot_cli.dialects import place_layers
 from glorot_cli.distributions import (
     Constant,
-    NormOf,
+    Derived,
     is_random,
 )
 from glorot_cli.dtypes import PRECISIONS
@@ -21,10 +21,10 @@ from glorot_cli.expressions import Names
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
 from glorot_cli.plan.decisions import Decision, Draft, Tie, decide_draft
+from glorot_cli.plan.derived import with_source
 from glorot_cli.plan.donors import Donors
 from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
-from glorot_cli.plan.norms import with_norms
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.removed import decided_when_there
 from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
@@ -93,7 +93,7 @@ class _Planner:
         self.stands = False
         self.asked: dict[str, Asked] = {}
         self.donors = Donors(self._drafts)
-        self.norms: list[tuple[Draft, KeyPath]] = []
+        self.derived: list[tuple[Draft, KeyPath]] = []
         # What a framework draws, it draws for tensors.
         self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
 
@@ -133,8 +133,8 @@ class _Planner:
         self._check_rules(planned)
         if self.spec.table.rng != DEFAULT:
             planned, self.uses_seed = seeded(self.spec, planned, self.asked, self.seed)
-        for draft, path in self.norms:
-            planned[draft.name] = with_norms(planned, draft, path)
+        for draft, path in self.derived:
+            planned[draft.name] = with_source(planned, draft, path)
         return iter(planned.values())
 
     def notices(self) -> Iterator[str]:
@@ -268,8 +268,8 @@ class _Planner:
         seed = self.seed if draft.seed is None else draft.seed
         if decided.seed is not None:
             seed = decided.seed
-        if isinstance(law, NormOf):
-            self.norms.append((draft, choice.path))
+        if isinstance(law, Derived):
+            self.derived.append((draft, choice.path))
         if self.spec.table.rng != DEFAULT:
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
         tensor = PlannedTensor(
@@ -287,8 +287,8 @@ class _Planner:
             **draft.rest,
         )
         is_shared = donor is None and (id(choice), id(draft.kernel)) in self.shared
-        # Norms are of another tensor for each.
-        is_shared = is_shared and not isinstance(law, NormOf) and not draft.note
+        # What is derived is of another tensor for each.
+        is_shared = is_shared and not isinstance(law, Derived) and not draft.note
         if is_shared and assumed is None and self.spec.table.rng == DEFAULT:
             self.alike[alike] = tensor[1:], draft.rest, choice
         return tensor

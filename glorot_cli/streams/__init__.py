@@ -63,19 +63,32 @@ def drawer(rng: str, request: Request) -> Draw:
     Raises:
         ValueError: if the stream cannot draw them, or the dtype holds no such values.
     """
-    from glorot_cli.distributions import Constant, NormOf, Ones, Patched, Pieces, is_random
+    from glorot_cli.distributions import (
+        Constant,
+        Derived,
+        NormOf,
+        Ones,
+        Patched,
+        Pieces,
+        SingularOf,
+        is_random,
+    )
     from glorot_cli.placed import ByIndex, Values
     from glorot_cli.streams import fixed
 
-    if isinstance(request.law, NormOf):
-        from glorot_cli.streams import norms
+    if isinstance(request.law, Derived):
+        from glorot_cli.streams import norms, singular
 
         law = request.law
         source = request._replace(
             law=law.of, shape=law.shape, seed=law.seed, name=law.tensor, dtype=law.dtype,
             position=law.position, fma=law.fma,
         )  # fmt: skip
-        return norms.drawer(law, drawer(law.rng, source), request.dtype)
+        made_of = drawer(law.rng, source)
+        if isinstance(law, NormOf):
+            return norms.drawer(law, made_of, request.dtype)
+        assert isinstance(law, SingularOf)
+        return singular.drawer(law, made_of, request.dtype)
     module = import_module(f"glorot_cli.streams.{STREAMS[rng].module}")
     if rng == DEFAULT:
         made: Draw = module.drawer(

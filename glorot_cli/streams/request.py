@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from glorot_cli.distributions import (
     Constant,
+    Derived,
     Distribution,
     InverseSoftplus,
     LogUniform,
     Normal,
-    NormOf,
     Ones,
     Orthogonal,
     Patched,
@@ -76,7 +76,7 @@ def law_name(law: Distribution) -> str:
             return "log-uniform"
         case InverseSoftplus():
             return "inverse softplus"
-        case NormOf() | Constant() | Ones() | ByIndex() | Values():
+        case Derived() | Constant() | Ones() | ByIndex() | Values():
             return "constant"
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from glorot_cli.distributions import (
+    Derived,
     Distribution,
     Orthogonal,
     Patched,
     Pieces,
+    SingularOf,
     Sparse,
     is_drawn_whole,
 )
@@ -33,6 +35,10 @@ def bytes_needed(law: Distribution, shape: Shape) -> int:
         kernel = law.kernel_shape(shape)
         largest = max(bytes_needed(each, kernel) for each in dict.fromkeys(law.laws))
         return largest and largest + kept(law, shape) * 8 * math.prod(kernel)
+    if isinstance(law, Derived):
+        # The matrix, a product, the rows and the columns of its elements, and a copy between.
+        own = 5 * 8 * math.prod(law.shape) if isinstance(law, SingularOf) else 0
+        return own + bytes_needed(law.of, law.shape)
     if not is_drawn_whole(law):
         return 0
     if isinstance(law, Orthogonal) and law.delta:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.streams.singular import power_method
 from tests.test_starts import drawn
 
 torch = pytest.importorskip("torch")
@@ -158,3 +159,47 @@ def test_weight_norm_parts_a_weight_as_torch_does(dim: int | None) -> None:
         # torch sums in float32.
         tolerance = 3e-7 if name.endswith("original0") else 0.0
         np.testing.assert_allclose(found[name], value.numpy(), rtol=tolerance)
+
+
+def test_spectral_norm_has_the_tensors_and_the_iterations_of_torch() -> None:
+    norm = torch.nn.utils.parametrizations.spectral_norm
+    modules = [
+        norm(torch.nn.Conv2d(3, 5, 3), n_power_iterations=3),
+        norm(torch.nn.ConvTranspose1d(4, 6, 3)),
+        norm(torch.nn.Linear(7, 2, bias=False)),
+        norm(torch.nn.LayerNorm(4)),
+        norm(torch.nn.Embedding(9, 4)),
+    ]
+    layers = [
+        {"type": "Conv2d", "in_channels": 3, "out_channels": 5, "kernel_size": 3,
+         "spectral_norm": {"n_power_iterations": 3}},
+        {"type": "ConvTranspose1d", "in_channels": 4, "out_channels": 6, "kernel_size": 3,
+         "spectral_norm": True},
+        {"type": "Linear", "in_features": 7, "out_features": 2, "bias": False,
+         "spectral_norm": True},
+        {"type": "LayerNorm", "normalized_shape": 4, "spectral_norm": True},
+        {"type": "Embedding", "num_embeddings": 9, "embedding_dim": 4, "spectral_norm": True},
+    ]  # fmt: skip
+    found = drawn({"dialect": "torch", "seed": 5, "layers": layers})
+    module = torch.nn.Sequential(*modules)
+    state = module.state_dict()
+    assert list(found) == list(state)
+    assert {name: value.shape for name, value in found.items()} == {
+        name: tuple(value.shape) for name, value in state.items()
+    }
+    module.load_state_dict({name: torch.from_numpy(value) for name, value in found.items()})
+    # From the same start and the same weight both come to the same vectors.
+    matrix = torch.from_numpy(found["0.parametrizations.weight.original"]).double()
+    start = np.random.default_rng(1).normal(size=27)
+
+    def fill(tensor: Any, mean: float, std: float) -> Any:
+        return tensor.copy_(torch.from_numpy(start[: tensor.numel()]))
+
+    conv = torch.nn.Conv2d(3, 5, 3, dtype=torch.float64)
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        conv.weight.copy_(matrix)
+        patch.setattr(torch.Tensor, "normal_", fill)
+        norm(conv, n_power_iterations=3)
+    u, v = power_method(matrix.numpy().reshape(5, -1), start, 18)
+    np.testing.assert_allclose(u, conv.parametrizations.weight[0]._u.numpy(), rtol=1e-9)
+    np.testing.assert_allclose(v, conv.parametrizations.weight[0]._v.numpy(), rtol=1e-9)

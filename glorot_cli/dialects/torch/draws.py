@@ -53,6 +53,13 @@ def _drawn(layer: Layer, x: Flow) -> list[Weight]:
             f"others; write {kind.removeprefix('Lazy')}",
             (*layer.place.path, "type"),
         )
+    assert isinstance(layer.entry, ModuleEntry)
+    if layer.entry.spectral_norm is not None:
+        raise SpecError(
+            "the stream torch draws no singular vectors; leave out spectral_norm, or rng",
+            (*layer.place.path, "spectral_norm"),
+            at_key=True,
+        )
     if kind in _COPYING and layer.arguments.get("copies"):
         return _copied(layer, x)
     if kind in _COPYING:
@@ -63,8 +70,7 @@ def _drawn(layer: Layer, x: Flow) -> list[Weight]:
             (*layer.place.path, "type"),
         )
     weights = layer.build(x).weights
-    assert isinstance(layer.entry, ModuleEntry)
-    if layer.entry.parting is not None:
+    if layer.entry.weight_norm is not None:
         # What is drawn is the whole, in its place.
         weights = [replace(w, name=DIRECTION) if w.name == WEIGHT else w for w in weights]
     for prefix in _ATTENTIONS.get(kind, ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,7 +21,13 @@ from glorot_cli.dialects.layer import (
     bind_layer,
     read_entry,
 )
-from glorot_cli.dialects.torch.parametrizations import WeightNorm, weight_norm
+from glorot_cli.dialects.torch.parametrizations import (
+    SWITCH,
+    SpectralNorm,
+    WeightNorm,
+    spectral_norm,
+    weight_norm,
+)
 from glorot_cli.dialects.torch.table import LAYERS
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
@@ -31,13 +37,8 @@ class ModuleEntry(LayerEntry):
     """Hold what a spec says of a module; torch has no arguments for initialisers, so we add one."""
 
     initializers: dict[str, Any] = Field(default={})
-    weight_norm: bool | WeightNorm = Field(default=False)
-
-    @property
-    def parting(self) -> WeightNorm | None:
-        """How the weight is parted into norms and direction, if it is."""
-        said = self.weight_norm
-        return said if isinstance(said, WeightNorm) else WeightNorm() if said else None
+    weight_norm: Annotated[WeightNorm | None, SWITCH] = Field(default=None)
+    spectral_norm: Annotated[SpectralNorm | None, SWITCH] = Field(default=None)
 
 
 KEYS = tuple(ModuleEntry.model_fields)
@@ -146,8 +147,16 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
                     choice.path,
                 )
         decided.append(replace(weight, initializer=choice))
-    if layer.entry.parting is not None:
-        decided = weight_norm(layer, layer.entry.parting, decided)
+    if layer.entry.weight_norm is not None and layer.entry.spectral_norm is not None:
+        raise SpecError(
+            f"{layer.entry.type} has weight_norm too; give one of the two",
+            (*layer.place.path, "spectral_norm"),
+            at_key=True,
+        )
+    if layer.entry.weight_norm is not None:
+        decided = weight_norm(layer, layer.entry.weight_norm, decided)
+    if layer.entry.spectral_norm is not None:
+        decided = spectral_norm(layer, layer.entry.spectral_norm, decided)
     for weight in decided:
         family = f"{layer.place.family or name}.{weight.family or weight.name}"
         placed.append(
