@@ -143,10 +143,25 @@ def tried(torch: Any, config: Mapping[str, Any], folder: Path, *options: str) ->
     if main(arguments) != 0:
         return "init"
     try:
-        model = load(folder / "model")
+        finite = run(torch, load(folder / "model"))
     except AssertionError as error:
         return f"loads with {error}"
-    return "" if run(torch, model) else "not finite"
+    except Exception:
+        if runs_afresh(torch, folder / "model"):
+            raise
+        return ""  # transformers' own model of this configuration fails alike
+    return "" if finite else "not finite"
+
+
+def runs_afresh(torch: Any, folder: Path) -> bool:
+    """Tell whether transformers can make and run the model that a configuration describes."""
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        return run(torch, getattr(transformers, config.architectures[0])(config))
+    except Exception:
+        return False
 
 
 def tally(count: int, seed: int) -> Counter[str]:
