@@ -147,7 +147,9 @@ def run_cases(
                             worker.process.join()
                             busy.remove(worker)
                     elif worker.case is not None and (taken := worker.took()) > seconds:
-                        count(worker, Result(None, f"took over {seconds} s", 0, ""), taken)
+                        used = processor_time(worker.process.pid) - worker.used
+                        problem = f"took over {seconds} s, {used:.1f} s of the processor's"
+                        count(worker, Result(None, problem, 0, ""), taken)
                         busy.remove(worker)
                         worker.end()
                         busy.append(started())
