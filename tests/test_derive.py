@@ -443,7 +443,9 @@ def test_a_claim_that_is_nested_deeply() -> None:
     for _ in range(220):
         layer = {"type": "Sequential", "layers": [layer]}
     carrying({"spec": {"input_shape": [2], "layers": [layer]}})
-    assert refusal("x.safetensors") == "x.safetensors: its provenance is nested too deeply"
+    assert refusal("x.safetensors") == (
+        "x.safetensors: its provenance: expected at most 200 levels of nesting"
+    )
 
 
 # Afresh, from a file
