@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # So many values are kept, or looked at to tell their mean; more are computed as they are drawn.
 LARGEST_TABLE = 1 << 20
+# So many places of a larger tensor stand for it.
+SAMPLE = 1 << 16
 
 
 def axis_names(rank: int) -> tuple[str, ...]:
@@ -56,14 +58,9 @@ class ByIndex:
 
     def sample(self, shape: Shape) -> Array:
         """Return what the elements are made of: each value once for each place, or some of many."""
-        import numpy as np
-
         if math.prod(self._used(shape).values()) <= LARGEST_TABLE:
             return _table(self, shape)
-        size = math.prod(shape)
-        at = np.arange(LARGEST_TABLE) * (size // LARGEST_TABLE)
-        places = np.unravel_index(at, shape)
-        return self._evaluated(dict(enumerate(places)), LARGEST_TABLE)
+        return _sampled(self, shape)
 
     def mean(self, shape: Shape) -> float:
         return float(self.sample(shape).mean())
@@ -88,6 +85,15 @@ class ByIndex:
             if name is not None and axis in places:
                 indices[name] = places[axis]
         return evaluate_array(self.text, self.names, indices, count)
+
+
+@functools.lru_cache(maxsize=4)
+def _sampled(law: ByIndex, shape: Shape) -> Array:
+    """Return the values at places spread over a tensor that has more than a table holds."""
+    import numpy as np
+
+    at = np.arange(SAMPLE) * (math.prod(shape) // SAMPLE)
+    return law._evaluated(dict(enumerate(np.unravel_index(at, shape))), SAMPLE)
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import glorot_cli as glorot
+from glorot_cli import placed
 from glorot_cli.array_expressions import evaluate_array
 from glorot_cli.drawing import drawer
 from glorot_cli.dtypes import numpy_dtype
@@ -275,3 +277,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("entry", "message"), MISTAKES)
 def test_mistakes_say_what_to_do(entry: dict[str, Any], message: str) -> None:
     assert message in refused(entry)
+
+
+def test_a_tensor_larger_than_a_table_is_known_by_few_places() -> None:
+    # A plan asks for them several times: 2**31 elements took it seconds each.
+    law = placed.ByIndex("axis0 / 2147483647", {}, (None,))
+    values = law.sample((2**31,))
+    assert values.size == placed.SAMPLE
+    assert law.sample((2**31,)) is values
+    assert law.mean((2**31,)) == pytest.approx(0.5, abs=1e-4)
+    assert law.std((2**31,)) == pytest.approx(1 / math.sqrt(12), rel=1e-4)
