@@ -126,7 +126,8 @@ def draw_case(kind: str, index: int) -> Case:
 
 
 def test_every_module_has_a_generator() -> None:
-    assert sorted(TABLE) == sorted(LAYERS)
+    # Lazy ones are compared in test_torch_starts.
+    assert sorted(TABLE) == sorted(name for name in LAYERS if not name.startswith("Lazy"))
 
 
 @pytest.mark.filterwarnings("ignore")
