@@ -80,6 +80,8 @@ class _Planner:
         self.guesses = Guesses(spec, strict=strict)
         self.decisions: dict[object, Decision] = {}
         self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
+        # What has been found to need the index of a repeat.
+        self.indexed: dict[int, InitializerChoice] = {}
         # All but the name of tensors that are alike, and what their keys are the ids of.
         self.alike: dict[tuple[int, int], tuple[tuple[Any, ...], object, object]] = {}
         self.used: set[int] = set()
@@ -302,9 +304,11 @@ class _Planner:
         key = choice.path, str(choice.value), draft.kernel, draft.dtype, draft.patch
         found = self.decisions.get(key)
         if found is None and len(draft.names) > len(self.names):
-            with contextlib.suppress(SpecError):
-                found = decide_draft(choice, draft._replace(names=self.names))
+            if id(choice) not in self.indexed:
+                with contextlib.suppress(SpecError):
+                    found = decide_draft(choice, draft._replace(names=self.names))
             if found is None:
+                self.indexed[id(choice)] = choice
                 return decide_draft(choice, draft)
         found = self.decisions[key] = found or decide_draft(choice, draft)
         self.shared[same] = choice, draft.kernel, found
