@@ -419,6 +419,7 @@ def test_positive_scales_of_any_size(planned: Planned, run: Run, low: float, hig
         glorot.write_weights(plan, f"{name}.safetensors")
         for command in ("inspect", "verify", "plan"):
             assert run(command, f"{name}.safetensors", "--json")[0] == 0
+        assert run("verify", f"{name}.safetensors", "--statistics", "--quiet") == (0, "", "")
 
 
 def test_an_inverse_softplus_that_the_dtype_does_not_reach(planned: Planned) -> None:

@@ -387,7 +387,8 @@ def _by_logarithm(
     # Far enough from 0 that a rounding of an element is no more than one of the values.
     far = 2.0
     if isinstance(law, InverseSoftplus):
-        far += max(abs(inverse_softplus(end)) for end in (of.low, of.high))
+        # Above 0 softplus is no steeper than its value; below, its logarithm is the element.
+        far += max(0.0, -inverse_softplus(of.low))
 
     def logarithm(values: Array) -> Array:
         with np.errstate(all="ignore"):
