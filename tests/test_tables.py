@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +25,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_specs"
 MLP = SAMPLES / "mlp.yaml"
 NOTE = re.compile(r"note: (\d+) columns? left out at this width; --json or a pipe shows all")
 WIDTHS = (80, 120, 200)
+END = b"\x04end"
 
 MLP_PLAN = ("dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias")
 HEADS = (
@@ -48,15 +49,19 @@ def on_terminal(width: int, *arguments: object) -> tuple[list[str], str]:
         [sys.executable, "-m", "glorot_cli", *map(str, arguments)],
         stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment,
     ) as process:  # fmt: skip
-        os.close(slave)
+        # Linux may drop what a terminal still holds when its last writer closes it: a line of our
+        # own after the command's last one says where to stop, and only then is it closed.
+        ender = threading.Thread(target=lambda: (process.wait(), os.write(slave, END)))
+        ender.start()
         written = b""
-        # Linux says with an error that nobody writes any more.
-        with contextlib.suppress(OSError):
-            while some := os.read(master, 65536):
-                written += some
+        while not written.endswith(END):
+            written += os.read(master, 65536)
+        ender.join()
+        os.close(slave)
         os.close(master)
         assert process.stderr is not None
         errors = process.stderr.read().decode()
+    written = written.removesuffix(END)
     return re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).splitlines(), errors
 
 
