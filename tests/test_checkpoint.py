@@ -112,7 +112,7 @@ def test_any_format_keeps_the_bytes_of_any(old: str, new: str, planned: Planned)
     base = Checkpoint.read(f"a/{old}", ["classifier/*"])
     moments = glorot.write_weights(second, f"b/{new}", base=base, **options(new))
     file = read_headers(f"b/{new}")
-    by_place = file.format == "keras"
+    by_place = file.format.name == "keras"
     for tensor, found in zip(second.tensors, moments, strict=True):
         source = second if tensor.name.startswith("classifier") else first
         expected = glorot.draw(source, tensor.name)

@@ -25,6 +25,7 @@ import glorot_cli as glorot
 from glorot_cli.derive import comments, derive_spec, spec_text
 from glorot_cli.derive.conventions import kind_of
 from glorot_cli.derive.weights import spec_of_weights
+from glorot_cli.formats import FORMATS
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.spec.source import parse
@@ -52,7 +53,7 @@ def stored(
         StoredTensor(name, shape, "int64" if "num_batches" in name else dtype, 0, 0)
         for name, shape in shapes.items()
     ]
-    return StoredFile(Path("x"), format, None, tensors)
+    return StoredFile(Path("x"), FORMATS[format], None, tensors)
 
 
 def read_back(spec: Mapping[str, Any], **overrides: Any) -> glorot.Plan:

@@ -19,7 +19,6 @@ Claim = dict[str, Any]
 
 # So many globs of a file are compared with so many names, before it is refused.
 MOST_MATCHES = 20_000_000
-HDF5_LAYOUTS = ("h5", "keras")
 
 
 def read_claim(file: StoredFile) -> Claim | None:
@@ -84,10 +83,10 @@ def _stream(stream: dict[str, Any]) -> str:
 
 def places(plan: Plan, file: StoredFile) -> Iterator[tuple[str, PlannedTensor]]:
     """Yield a plan's tensors with the names under which a file keeps them."""
-    if file.format == "npy" and len(plan.tensors) == 1:
+    if file.format.names == "nothing" and len(plan.tensors) == 1:
         yield file.tensors[0].name, plan.tensors[0]
         return
-    if file.format not in HDF5_LAYOUTS:
+    if file.format.names not in ("either", "places"):
         yield from ((tensor.name, tensor) for tensor in plan.tensors)
         return
     # HDF5 has names, or the places of Keras's layout; both are told apart tensor by tensor, as
@@ -95,7 +94,7 @@ def places(plan: Plan, file: StoredFile) -> Iterator[tuple[str, PlannedTensor]]:
     present = {tensor.name for tensor in file.tensors}
     for tensor in plan.tensors:
         found = (n for n in (tensor.name, tensor.group, tensor.also_group) if n in present)
-        otherwise = tensor.group if file.format == "keras" else None
+        otherwise = tensor.group if file.format.names == "places" else None
         yield next(found, None) or otherwise or tensor.name, tensor
 
 
@@ -142,7 +141,7 @@ def stored_names(file: StoredFile, other: StoredFile) -> dict[str, StoredTensor]
     """
     claim = read_claim(file) or read_claim(other)
     names: dict[str, str] = {}
-    if claim is not None and file.format.startswith("keras"):
+    if claim is not None and file.format.names == "places":
         with contextlib.suppress(GlorotError):
             planned = by_stored_name(claimed_plan(claim), file)
             names = {stored: tensor.name for stored, tensor in planned.items()}

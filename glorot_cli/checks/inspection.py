@@ -156,7 +156,7 @@ def inspect_weights(
             planned = claimed
     if axes is not None:
         _check_letters(axes)
-    rule = fans or ("exact" if axes else "torch" if file.format == "safetensors" else "keras")
+    rule = fans or ("exact" if axes else file.format.axes)
     chosen = []
     for stored in file.tensors:
         plan = planned.get(stored.name)
@@ -189,7 +189,7 @@ def inspect_weights(
                 sample=result and result.sample,
             )
         )
-    return Inspection(os.fspath(file.path), file.format, provenance, tensors)
+    return Inspection(os.fspath(file.path), file.format.name, provenance, tensors)
 
 
 def _check_letters(axes: str) -> None:

@@ -28,13 +28,11 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.specs import note_guesses, plan_and_config
 from glorot_cli.errors import GlorotError, listed, shown
+from glorot_cli.formats import OPTIONS, choose_format
 
 if TYPE_CHECKING:
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
-
-# As huggingface_hub cuts them.
-SHARD_SIZE = "5GB"
 
 
 def init(
@@ -58,7 +56,8 @@ def init(
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="safetensors, keras, h5 or npy, whatever the output's name ends in."
+            "--format",
+            help=f"{', '.join(OPTIONS)}: whatever the output's name ends in.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
@@ -114,7 +113,6 @@ def init(
     quiet: QuietOption = False,
 ) -> None:
     """Draw the weights of a spec into a file."""
-    from glorot_cli.formats import choose_format
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
     from glorot_cli.report.terminal import progress_bar
@@ -122,12 +120,14 @@ def init(
 
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
-    choice("--format", format, ("safetensors", "keras", "h5", "npy"))
+    choice("--format", format, tuple(OPTIONS))
     plan, model = plan_and_config(
         spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny
     )
     beside = None if model is None else _beside(model, output, format, config)
     if beside is not None:
+        from glorot_cli.formats.shards import SHARD_SIZE
+
         max_shard_size = max_shard_size or SHARD_SIZE
     chosen = choose_format(output, format, sharded=max_shard_size is not None)
     if base is None and (only or resize):

@@ -12,7 +12,7 @@ from glorot_cli.derive.keras_config import is_keras_config, read_config, spec_of
 from glorot_cli.derive.text import spec_text
 from glorot_cli.derive.weights import carried_spec, spec_of_weights
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import npz, shards
+from glorot_cli.formats import FORMATS, npz, shards
 from glorot_cli.formats.reading import TORCH_MAGIC, read_headers
 from glorot_cli.formats.texts import is_text
 
@@ -20,9 +20,7 @@ __all__ = ["comments", "derive_spec", "describes_weights", "is_description", "sp
 
 
 # Which files that are no text are weights, by their names.
-_ENDINGS = (
-    ".safetensors", ".h5", ".hdf5", ".npy", ".npz", ".keras", ".index.json", ".weights.json",
-)  # fmt: skip
+_ENDINGS = tuple(ending for each in FORMATS.values() for ending in each.endings)
 
 
 def describes_weights(path: str) -> bool:

@@ -52,7 +52,7 @@ def spec_of_weights(file: StoredFile) -> Entry:
 
     def entry_of(each: Folded) -> Entry:
         entry: Entry = {"shape": [sizes.size(size) for size in each.shape]}
-        axes = axes_of(each.first, each.shape, each.kind, file.format == "safetensors")
+        axes = axes_of(each.first, each.shape, each.kind, file.format.axes == "torch")
         if axes is not None:
             entry["axes"] = axes
         if each.dtype != dtype:

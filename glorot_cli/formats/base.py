@@ -1,18 +1,26 @@
-"""What all formats share: extents, names in folders, and JSON with one spelling."""
+"""What all formats share: what one is, extents, names in folders, and JSON with one spelling."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from glorot_cli.dtypes import INTEGERS
+
+if TYPE_CHECKING:
+    from glorot_cli.formats.stored import StoredFile
+    from glorot_cli.plan import Plan
 
 MANIFEST = "manifest.json"
 INDEX = "model.safetensors.index.json"
 LARGEST_MANIFEST = 256 << 20
 
 Provenance = Mapping[str, Any]
-Kind = Literal["file", "folder", "set"]
+# What is written: a file, a folder, files beside each other, or shards, each in its turn.
+Kind = Literal["file", "folder", "set", "shards"]
 
 
 class Extent(NamedTuple):
@@ -21,6 +29,66 @@ class Extent(NamedTuple):
     tensor: int
     path: Path
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Hold what is written: a plan, what the file says of it, and where.
+
+    `path` is the temporary file or folder, `target` the name that it takes. `largest` is how many
+    bytes a file of a set holds; `framework` is what a file says it is for; `configuration` is the
+    text of a model's, where the user gave one.
+    """
+
+    plan: Plan
+    provenance: Provenance
+    path: Path
+    target: Path
+    largest: int
+    framework: str | None = None
+    configuration: bytes | None = None
+
+
+class Writer(NamedTuple):
+    """Hold how a format is written: lay out headers, and complete what was filled."""
+
+    lay_out: Callable[[Output], list[Extent]]
+    finish: Callable[[Output], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Describe a format: its names, what it can hold, and how it is written and read.
+
+    `title` starts with what errors call it. The longest of the `endings` that fits a path decides;
+    `option` is its name for `--format`. `writer` loads what writes it, if anything does: shards are
+    each a file of its own. `recognises` is given a path and a file's first bytes, none of a folder;
+    `read` reads headers.
+
+    `dtypes` are those that it is written in. `copies` says how often the bytes are on the disk at
+    the same time. Tensors' first bytes lie at a multiple of `alignment` in their file, where it is
+    the only one. `names` says what a file calls its tensors: by their names, by their places in
+    Keras's layout, either, or nothing; `axes` whose order of axes a kernel in it has, where nothing
+    says so. `configuration` is whose configuration goes with it. `process` is the module that a
+    process of its own runs to read it.
+    """
+
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    recognises: Callable[[Path, bytes], bool]
+    read: Callable[[Path], StoredFile]
+    writer: Callable[[], Writer] | None = None
+    option: str | None = None
+    kind: Kind = "file"
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16", *INTEGERS)
+    copies: int = 1
+    alignment: int = 1
+    holds_provenance: bool = True
+    names: Literal["names", "places", "either", "nothing"] = "names"
+    axes: Literal["torch", "keras"] = "keras"
+    configuration: Literal["model", "keras"] | None = None
+    process: str | None = None
 
 
 def compact(entry: Mapping[str, Any]) -> str:

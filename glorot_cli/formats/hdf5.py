@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import os
 import re
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats.base import Extent, Provenance, compact
-from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.formats.base import Extent, Output, compact
+from glorot_cli.plan import PlannedTensor
 from glorot_cli.plan.tensors import RAW
 
 # A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
@@ -24,66 +21,15 @@ LARGEST_ATTRIBUTE = 64512
 _PLACE = re.compile(r"(.+/)?vars/[0-9]+")
 
 
-def lay_out_keras(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
+def lay_out_keras(output: Output) -> list[Extent]:
     """Lay out `layers/<class>/vars/<i>`, which Keras 3 reads from `.weights.h5`."""
-    groups = [_place(tensor) for tensor in plan.tensors]
+    plan = output.plan
+    groups = [keras_place(tensor) for tensor in plan.tensors]
     aliases = {i: t.also_group for i, t in enumerate(plan.tensors) if t.also_group is not None}
-    return _write(plan, groups, provenance, path, aliases, {})
+    return _write(output, groups, aliases, {})
 
 
-def lay_out_shards(
-    plan: Plan, provenance: Provenance, path: Path, largest: int, target: str
-) -> list[Extent]:
-    """Lay out Keras 3's layout in files `x_00000.weights.h5` and the index `x.weights.json`.
-
-    A layer's variables stay together, as Keras reads them; `target` is the index's name.
-    """
-    # As Keras derives it from the index's name.
-    stem = Path(target).stem.replace(".weights", "")
-    layers: dict[str, list[int]] = {}
-    # What stands in two places keeps both together.
-    above = {
-        _group_of(_place(tensor)): _group_of(tensor.also_group)
-        for tensor in plan.tensors
-        if tensor.also_group is not None
-    }
-    for index, tensor in enumerate(plan.tensors):
-        group = _group_of(_place(tensor))
-        while group in above:
-            group = above[group]
-        layers.setdefault(group, []).append(index)
-    shards: list[list[int]] = [[]]
-    size = 0
-    for indices in layers.values():
-        nbytes = sum(plan.tensors[index].nbytes for index in indices)
-        if shards[-1] and size + nbytes > largest:
-            shards.append([])
-            size = 0
-        shards[-1] += indices
-        size += nbytes
-    extents: list[Extent] = []
-    weight_map: dict[str, str] = {}
-    for number, chosen in enumerate(shards):
-        file = path / f"{stem}_{number:05d}.weights.h5"
-        part = replace(plan, tensors=tuple(plan.tensors[index] for index in chosen))
-        claim = {**provenance, "shard": [number + 1, len(shards)]}
-        for extent in lay_out_keras(part, claim, file):
-            extents.append(extent._replace(tensor=chosen[extent.tensor]))
-        for tensor in part.tensors:
-            for place in filter(None, (_place(tensor), tensor.also_group)):
-                weight_map[f"/{_group_of(place)}"] = file.name
-    total = sum(tensor.nbytes for tensor in plan.tensors)
-    index_text = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-    (path / target).write_text(json.dumps(index_text, indent=2) + "\n", encoding="utf-8")
-    return extents
-
-
-def _group_of(place: str) -> str:
-    """Return the group of the variables that a place is among."""
-    return place.rpartition("/")[0]
-
-
-def _place(tensor: PlannedTensor) -> str:
+def keras_place(tensor: PlannedTensor) -> str:
     """Return where Keras looks for a variable; a raw tensor's name may be such a place."""
     if tensor.group is not None:
         return tensor.group
@@ -101,11 +47,12 @@ def _place(tensor: PlannedTensor) -> str:
     )
 
 
-def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
+def lay_out(output: Output) -> list[Extent]:
     """Lay out a dataset for each tensor at its name.
 
     Layers get the attributes by which Keras's `load_weights` reads its older layout.
     """
+    plan = output.plan
     layers: dict[str, list[PlannedTensor]] = {}
     # Keras matches by order: that of `model.layers`, and what is trained before what is not.
     for tensor in sorted(plan.tensors, key=lambda tensor: tensor.rank):
@@ -118,19 +65,17 @@ def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
         ordered = sorted(tensors, key=lambda tensor: not tensor.trainable)
         names = [tensor.name.removeprefix(f"{layer}/") for tensor in ordered]
         attributes[layer] = ("weight_names", names)
-    return _write(plan, [t.name for t in plan.tensors], provenance, path, {}, attributes)
+    return _write(output, [t.name for t in plan.tensors], {}, attributes)
 
 
 def _write(
-    plan: Plan,
+    output: Output,
     names: list[str],
-    provenance: Provenance,
-    path: Path,
     aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
 ) -> list[Extent]:
     try:
-        return _create(plan, names, provenance, path, aliases, attributes)
+        return _create(output, names, aliases, attributes)
     except (OSError, RuntimeError) as error:
         # Within the library's own errors the system's stands in prose of several lines.
         found = re.search(r"errno = (\d+)", str(error))
@@ -139,15 +84,14 @@ def _write(
 
 
 def _create(
-    plan: Plan,
+    output: Output,
     names: list[str],
-    provenance: Provenance,
-    path: Path,
     aliases: dict[int, str],
     attributes: dict[str, tuple[str, list[str]]],
 ) -> list[Extent]:
     import h5py
 
+    path = output.path
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -163,8 +107,8 @@ def _create(
     # says so: of a file that Python opened it asks for none.
     with path.open("w+b") as raw, h5py.File(raw, "w") as file:
         groups: dict[str, Any] = {"": file["/"].id}
-        file.attrs["glorot"] = compact(provenance)
-        for index, (name, tensor) in enumerate(zip(names, plan.tensors, strict=True)):
+        file.attrs["glorot"] = compact(output.provenance)
+        for index, (name, tensor) in enumerate(zip(names, output.plan.tensors, strict=True)):
             parent, _, leaf = name.rpartition("/")
             try:
                 dataset = h5py.h5d.create(

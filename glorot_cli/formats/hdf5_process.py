@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.table import H5
 from glorot_cli.hdf5_reader.__main__ import DATA, HEADER, LISTING, REFUSAL
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _received(out: IO[bytes], expected: bytes, most: int) -> tuple[bytes, bytes,
 def _started() -> subprocess.Popen[bytes]:
     import subprocess
 
-    command = [sys.executable, "-P", "-m", "glorot_cli.hdf5_reader", str(LARGEST_MEMORY)]
+    command = [sys.executable, "-P", "-m", str(H5.process), str(LARGEST_MEMORY)]
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -13,11 +13,11 @@ from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.hdf5_process import OpenFile
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.table import FORMATS
 from glorot_cli.formats.texts import MOST_TENSORS
 from glorot_cli.hdf5_reader.objects import cut
 from glorot_cli.repeats import LARGEST_NAMES
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 64
 # Groups too: a layer has some.
 MOST_OBJECTS = 4 * MOST_TENSORS
@@ -47,7 +47,7 @@ def read_headers(path: Path, window: Window | None = None) -> StoredFile:
     found = file.listing()
     start = window[0] if window is not None else 0
     tensors = [_stored(file, start, *described) for described in found["tensors"]]
-    return StoredFile(path, found["layout"], found["provenance"], tensors)
+    return StoredFile(path, FORMATS[found["layout"]], found["provenance"], tensors)
 
 
 def _request(path: Path, window: Window | None) -> dict[str, Any]:

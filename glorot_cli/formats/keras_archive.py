@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import hdf5
-from glorot_cli.formats.base import Extent, Provenance
+from glorot_cli.formats.base import Extent, Output
 from glorot_cli.formats.stored import StoredFile
-from glorot_cli.plan import Plan
 
 WEIGHTS = "model.weights.h5"
 TORCH_PICKLE = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
@@ -21,13 +21,14 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 KERAS_VERSION = "3.15.1"
 
 
-def lay_out(plan: Plan, provenance: Provenance, path: Path, target: str) -> list[Extent]:
+def lay_out(output: Output) -> list[Extent]:
     """Lay out the weights in a folder, under the archive's name for now."""
-    return hdf5.lay_out_keras(plan, provenance, path / target)
+    return hdf5.lay_out_keras(replace(output, path=output.path / output.target.name))
 
 
-def finish(path: Path, config: bytes | None) -> None:
+def finish(output: Output) -> None:
     """Turn the weights in a folder into an archive of the same name."""
+    path, config = output.path, output.configuration
     assert config is not None
     (weights,) = path.iterdir()
     metadata = json.dumps({"keras_version": KERAS_VERSION, "date_saved": "1980-01-01@00:00:00"})

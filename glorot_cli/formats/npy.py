@@ -15,17 +15,18 @@ import numpy as np
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.base import MANIFEST, Extent, Provenance
+from glorot_cli.formats.base import MANIFEST, Extent, Output
 from glorot_cli.formats.npy_header import read_header
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.table import NPY, NPY_FOLDER
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
-from glorot_cli.plan import Plan
 
 LARGEST_MANIFEST = 128 << 20
 
 
-def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
+def lay_out(output: Output) -> list[Extent]:
     """Write the header of the plan's only tensor, with the bytes of `np.save`."""
+    plan, path = output.plan, output.path
     if len(plan.tensors) != 1:
         raise FormatError(
             f"a .npy file holds one tensor, the plan has {len(plan.tensors)}; "
@@ -34,8 +35,9 @@ def lay_out(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
     return [Extent(0, path, _write_header(path, plan.tensors[0].shape, plan.tensors[0].dtype))]
 
 
-def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Extent]:
+def lay_out_folder(output: Output) -> list[Extent]:
     """Write a header for each tensor at `name.npy`, and the manifest."""
+    plan, path = output.plan, output.path
     extents: list[Extent] = []
     manifest: dict[str, dict[str, Any]] = {}
     for index, tensor in enumerate(plan.tensors):
@@ -64,7 +66,7 @@ def lay_out_folder(plan: Plan, provenance: Provenance, path: Path) -> list[Exten
             "file": relative,
             "shape": list(tensor.shape),
         }
-    text = {"glorot": dict(provenance), "tensors": manifest}
+    text = {"glorot": dict(output.provenance), "tensors": manifest}
     with (path / MANIFEST).open("w", encoding="utf-8") as out:
         json.dump(text, out, ensure_ascii=False, indent=1, sort_keys=True)
         out.write("\n")
@@ -104,7 +106,7 @@ def read_headers(path: Path) -> StoredFile:
     Raises:
         FormatError: if it is not a plain array.
     """
-    return StoredFile(path, "npy", None, [_stored(path.stem, path)])
+    return StoredFile(path, NPY, None, [_stored(path.stem, path)])
 
 
 def read_folder(path: Path) -> StoredFile:
@@ -142,7 +144,7 @@ def read_folder(path: Path) -> StoredFile:
                 f"{manifest}: {shown(relative)} is the file of {shown(other)} and of {shown(name)}"
             )
         tensors.append(_stored(name, file))
-    return StoredFile(path, "npy-folder", provenance, tensors)
+    return StoredFile(path, NPY_FOLDER, provenance, tensors)
 
 
 def _stored(name: str, path: Path) -> StoredTensor:

@@ -13,6 +13,7 @@ from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import zips
 from glorot_cli.formats.npy_header import Header, read_header
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.table import NPZ
 from glorot_cli.formats.texts import MOST_TENSORS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,7 +51,7 @@ def read_headers(path: Path) -> StoredFile:
         if sum(member.compress_size for member in members) > raw.seek(0, 2):
             raise FormatError(f"{path}: its members take more bytes than it has: some overlap")
         tensors = [_stored(path, archive, member, raw) for member in members]
-    return StoredFile(path, "npz", None, tensors)
+    return StoredFile(path, NPZ, None, tensors)
 
 
 def _stored(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from glorot_cli.errors import FormatError, pointer_hint, printable, shown
-from glorot_cli.formats.base import Extent, Provenance, compact
+from glorot_cli.formats.base import Extent, Output, compact
 from glorot_cli.formats.stored import StoredFile, StoredTensor, check_shape
+from glorot_cli.formats.table import SAFETENSORS
 from glorot_cli.formats.texts import MOST_TENSORS, DuplicateError, TooManyError, parse_json
 from glorot_cli.plan import Plan
 
@@ -36,17 +37,15 @@ _NAMES = {
 }  # fmt: skip
 
 
-def lay_out(
-    plan: Plan, provenance: Provenance, path: Path, framework: str | None = None
-) -> list[Extent]:
+def lay_out(output: Output) -> list[Extent]:
     """Write the header, with the bytes that the library would write, and place the tensors.
 
-    transformers 4 wants the `framework` named, as `pt`.
+    transformers 4 wants the framework named, as `pt`.
     """
-    metadata = {"glorot": compact(provenance)}
-    if framework is not None:
-        metadata["format"] = framework
-    return lay_out_tensors(plan, range(len(plan.tensors)), metadata, path)
+    metadata = {"glorot": compact(output.provenance)}
+    if output.framework is not None:
+        metadata["format"] = output.framework
+    return lay_out_tensors(output.plan, range(len(output.plan.tensors)), metadata, output.path)
 
 
 def lay_out_tensors(
@@ -73,7 +72,7 @@ def lay_out_tensors(
         places.append((index, offset))
         offset = end
     text = (",".join(entries) + "}").encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % SAFETENSORS.alignment)
     if len(text) > LARGEST_HEADER:
         raise FormatError(f"{len(places)} tensors need a header over safetensors' limit of 100 MB")
     with path.open("r+b") as file:
@@ -108,7 +107,7 @@ def read_headers(path: Path) -> StoredFile:
     check(path, lambda: _hint(header, start, size))
     tensors = [_stored(name, entry, path, start) for name, entry in header.items()]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
-    return StoredFile(path, "safetensors", metadata.get("glorot"), tensors)
+    return StoredFile(path, SAFETENSORS, metadata.get("glorot"), tensors)
 
 
 def check(path: Path, hint: Callable[[], str] = str) -> None:
@@ -127,9 +126,9 @@ def check(path: Path, hint: Callable[[], str] = str) -> None:
         raise FormatError(f"{path}: {hint() or printable(reason)}") from None
 
 
-def finish(path: Path, configuration: bytes | None) -> None:
+def finish(output: Output) -> None:
     """Have the library open what was written, before the file takes its name."""
-    check(path)
+    check(output.path)
 
 
 def _no_header(start: bytes, length: int, size: int) -> str:

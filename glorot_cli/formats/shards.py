@@ -14,12 +14,15 @@ from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import leavings, safetensors
 from glorot_cli.formats.base import INDEX
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.table import SAFETENSORS
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
 from glorot_cli.plan import Plan, PlannedTensor
 
 LARGEST_INDEX = 128 << 20
 LARGEST_CONFIG = 64 << 20
 _SHARD = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors")
+# As huggingface_hub and Keras cut them.
+SHARD_SIZE = "5GB"
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 # What a shard says of the texts that its run wrote beside it.
@@ -136,7 +139,7 @@ def written(folder: Path) -> list[PurePath]:
     ]
     if INDEX in names and not (folder / INDEX).is_symlink():
         with contextlib.suppress(FormatError, OSError):
-            named = set(map(str, _weight_map(folder / INDEX).values())) & set(names)
+            named = set(map(str, weight_map(folder / INDEX).values())) & set(names)
             if named and named <= set(ours):
                 ours.insert(0, INDEX)
     if first := next((name for name in ours if _SHARD.fullmatch(name)), None):
@@ -171,8 +174,8 @@ def read_index(path: Path) -> StoredFile:
     shards: dict[str, StoredFile] = {}
     held: dict[str, dict[str, StoredTensor]] = {}
     tensors = []
-    for name, files in _weight_map(path).items():
-        file = _name(path, files)
+    for name, files in weight_map(path).items():
+        file = file_beside(path, files)
         if file not in shards:
             shards[file] = safetensors.read_headers(path.parent / file)
             held[file] = shards[file].by_name()
@@ -181,40 +184,7 @@ def read_index(path: Path) -> StoredFile:
             raise FormatError(f"{path}: {shown(file)} holds no tensor {shown(name)}")
         tensors.append(found.placed(shards[file].path))
     provenance = next((shard.provenance for shard in shards.values()), None)
-    return StoredFile(path.parent, "safetensors", provenance, tensors)
-
-
-def read_keras_index(path: Path) -> StoredFile:
-    """Read the headers of the .weights.h5 files that Keras's index names.
-
-    Raises:
-        FormatError: if the index is damaged, names a file outside its folder, or a file lacks a
-            group.
-    """
-    # Writing needs no way to read.
-    from glorot_cli.formats import hdf5_walk
-
-    shards: dict[str, StoredFile] = {}
-    held: dict[str, dict[str, list[StoredTensor]]] = {}
-    tensors: dict[str, StoredTensor] = {}
-    taken: set[tuple[str, str]] = set()
-    for group, files in _weight_map(path).items():
-        inner = group.strip("/") + "/"
-        # Keras parts a group's variables where they are too large for one file.
-        for each in files if isinstance(files, list) else [files]:
-            file = _name(path, each)
-            if (file, inner) in taken:
-                continue
-            taken.add((file, inner))
-            if file not in shards:
-                shards[file] = hdf5_walk.read_headers(path.parent / file)
-                held[file] = _by_group(shards[file])
-            if inner not in held[file]:
-                raise FormatError(f"{path}: {shown(file)} holds no group {shown(group)}")
-            found = held[file][inner]
-            tensors.update((t.name, t.placed(shards[file].path)) for t in found)
-    provenance = next((shard.provenance for shard in shards.values()), None)
-    return StoredFile(path, "keras", provenance, list(tensors.values()))
+    return StoredFile(path.parent, SAFETENSORS, provenance, tensors)
 
 
 def is_index(path: Path) -> bool:
@@ -239,16 +209,7 @@ def is_index(path: Path) -> bool:
     return isinstance(found, dict) and isinstance(found.get("weight_map"), dict)
 
 
-def _by_group(file: StoredFile) -> dict[str, list[StoredTensor]]:
-    """Return the tensors below each group, by the group's name and a slash."""
-    groups: dict[str, list[StoredTensor]] = {}
-    for tensor in file.tensors:
-        for match in re.finditer("/", tensor.name):
-            groups.setdefault(tensor.name[: match.end()], []).append(tensor)
-    return groups
-
-
-def _weight_map(path: Path) -> dict[str, Any]:
+def weight_map(path: Path) -> dict[str, Any]:
     """Read what an index says of which file holds what."""
     if path.stat().st_size > LARGEST_INDEX:
         raise FormatError(f"{path}: expected an index below {LARGEST_INDEX >> 20} MiB")
@@ -263,7 +224,7 @@ def _weight_map(path: Path) -> dict[str, Any]:
     return found
 
 
-def _name(index: Path, name: object) -> str:
+def file_beside(index: Path, name: object) -> str:
     """Check that a file is in an index's own folder; a link there is followed."""
     is_name = isinstance(name, str) and "\0" not in name and Path(name).name == name
     if is_name and (index.parent / str(name)).is_file():

@@ -13,6 +13,7 @@ import numpy as np
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
+from glorot_cli.formats.base import Format
 
 BLOCK_BYTES = 1 << 21
 MOST_AXES = 64
@@ -51,7 +52,7 @@ class StoredFile:
     """Hold a file's headers: its format, the text of its provenance, and its tensors."""
 
     path: Path
-    format: str
+    format: Format
     provenance: Any
     tensors: list[StoredTensor]
 

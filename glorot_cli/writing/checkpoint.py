@@ -109,7 +109,7 @@ class Checkpoint:
 
     def _stored(self, plan: Plan) -> dict[str, StoredTensor]:
         """Find a plan's tensors in the file, by their names there."""
-        if self.file.format == "npy" and len(plan.tensors) == 1:
+        if self.file.format.names == "nothing" and len(plan.tensors) == 1:
             # A lone .npy has no name for what it holds.
             return {plan.tensors[0].name: self.file.tensors[0]}
         stored = self.file.by_name()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
-from glorot_cli.formats import FORMATS, Format, check_plan, choose_format
+from glorot_cli.formats import Format, check_plan, choose_format
+from glorot_cli.formats.base import Output
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
-from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, parse_size, split
+from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, SHARD_SIZE, parse_size, split
+from glorot_cli.formats.table import SHARDS
 from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
@@ -77,14 +80,11 @@ def write_weights(
     # A symbolic link is followed, so the files of a set are named after what it points to.
     with errors_named(Path(path)):
         target = resolved(Path(path))
-    settings = _settings(chosen, target, max_shard_size)
-    if chosen.name == "safetensors" and framework is not None:
-        settings["framework"] = framework
     kept = {} if base is None else base.drawers(plan)
     for tensor in plan.tensors:
         if tensor.name not in kept:
             check(tensor)
-    if chosen.lay_out is None and max_shard_size is not None:
+    if chosen.kind == "shards" and max_shard_size is not None:
         from glorot_cli.writing.sharding import write_folder
 
         if base is not None and (resume or ranks is not None):
@@ -99,14 +99,24 @@ def write_weights(
             sync=sync,
             progress=progress,
         )
-    if chosen.lay_out is None or resume or ranks is not None:
+    if chosen.writer is None or resume or ranks is not None:
         raise GlorotError("--resume and ranks are for shards: give --max-shard-size")
-    configuration = _configuration(chosen, config)
+    writer = chosen.writer()
+    output = Output(
+        plan,
+        provenance(plan, base),
+        target,
+        target,
+        parse_size(max_shard_size or SHARD_SIZE),
+        framework,
+        _configuration(chosen, config),
+    )
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
         Path(path), chosen.copies * nbytes, force=force, kind=chosen.kind, sync=sync
     ) as temporary:
-        extents = chosen.lay_out(plan, provenance(plan, base), temporary, **settings)
+        output = replace(output, path=temporary)
+        extents = writer.lay_out(output)
         if chosen.kind == "set":
             check_set(temporary, target, force=force)
         elif chosen.kind == "folder":
@@ -119,8 +129,8 @@ def write_weights(
             sync=sync,
             progress=progress,
         )
-        if chosen.finish is not None:
-            chosen.finish(temporary, configuration)
+        if writer.finish is not None:
+            writer.finish(output)
     return list(found)
 
 
@@ -153,7 +163,7 @@ def plan_shards(
     # What few runs need is loaded by those.
     from glorot_cli.writing.sharding import ShardedPlan
 
-    configuration = _configuration(FORMATS["shards"], config)
+    configuration = _configuration(SHARDS, config)
     parts = tuple(map(tuple, split(plan.tensors, parse_size(max_shard_size))))
     claim = provenance(plan, base)
     if base is not None:
@@ -164,24 +174,13 @@ def plan_shards(
     return ShardedPlan(plan, target, parts, claim, texts)
 
 
-def _settings(chosen: Format, target: Path, max_shard_size: str | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    if chosen.kind == "set":
-        settings["target"] = target.name
-    if chosen.name == "keras-shards":
-        settings["largest"] = parse_size(max_shard_size or "5GB")
-    elif max_shard_size is not None:
-        settings["largest"] = parse_size(max_shard_size)
-    return settings
-
-
 def _configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:
     """Read and check a model's configuration before anything is drawn."""
     if config is None:
-        if chosen.name == "keras-archive":
+        if chosen.configuration == "keras":
             raise GlorotError(".keras needs the model's configuration: --config model.json")
         return None
-    if chosen.name not in ("keras-archive", "shards"):
+    if chosen.configuration is None:
         raise GlorotError("--config is for .keras and for folders of shards")
     path = Path(config)
     try:
@@ -196,12 +195,12 @@ def _configuration(chosen: Format, config: str | os.PathLike[str] | None) -> byt
     try:
         found = parse_json(text)
         is_right = isinstance(found, dict) and (
-            chosen.name != "keras-archive"
+            chosen.configuration == "model"
             or ("class_name" in found and isinstance(found.get("config"), dict))
         )
     except ValueError:
         is_right = False
     if not is_right:
-        kind = "Keras model" if chosen.name == "keras-archive" else "model's configuration"
+        kind = "Keras model" if chosen.configuration == "keras" else "model's configuration"
         raise FormatError(f"{config}: expected the JSON of a {kind}")
     return text
