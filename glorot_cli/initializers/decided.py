@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glorot_cli.distributions import Distribution
+from glorot_cli.initializers.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,9 @@ class Decided:
     arguments: dict[str, Any]
     distribution: Distribution
     seed: int | None
-    steps: list[str]
+    steps: list[Step]
 
     @property
     def uses_fans(self) -> bool:
         """Whether the law depends on the fans."""
-        return any(step.startswith("fan_in") for step in self.steps)
+        return any(step.kind == "fans" for step in self.steps)
