@@ -144,7 +144,6 @@ def init(
             "max_shard_size": max_shard_size,
             "config": config,
             "beside": beside,
-            "framework": None if model is None else "pt",
             "workers": workers,
             "force": force,
             "progress": progress,

@@ -13,7 +13,8 @@ from glorot_cli.derive.text import spec_text
 from glorot_cli.derive.weights import carried_spec, spec_of_weights
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import FORMATS, npz, shards
-from glorot_cli.formats.reading import TORCH_MAGIC, read_headers
+from glorot_cli.formats.foreign import foreign_kind
+from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.texts import is_text
 
 __all__ = ["comments", "derive_spec", "describes_weights", "is_description", "spec_text"]
@@ -28,7 +29,7 @@ def describes_weights(path: str) -> bool:
     file = Path(path)
     if is_description(path):
         return is_keras_config(file)
-    if path.endswith(_ENDINGS) or file.is_dir():
+    if path.endswith(_ENDINGS) or file.is_dir() or foreign_kind(file):
         return True
     return path.endswith(".json") and file.is_file() and is_keras_config(file)
 
@@ -44,7 +45,7 @@ def is_description(path: str) -> bool:
             return False
         with file.open("rb") as opened:
             start = opened.read(4096)
-        return is_text(start) and not start.startswith(TORCH_MAGIC) and not shards.is_index(file)
+        return is_text(start) and not foreign_kind(file) and not shards.is_index(file)
     except OSError:
         return False
 
@@ -57,7 +58,8 @@ def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = Path(path)
     try:
-        if file.is_file() and is_keras_config(file) and not npz.is_npz(file):
+        is_config = file.is_file() and is_keras_config(file) and not npz.is_npz(file)
+        if is_config and not foreign_kind(file):
             return _carried(file) or spec_of_config(read_config(file), str(file))
     except OSError as error:
         raise FormatError(f"cannot read {file}: {error.strerror}") from None

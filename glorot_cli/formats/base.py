@@ -36,8 +36,7 @@ class Output:
     """Hold what is written: a plan, what the file says of it, and where.
 
     `path` is the temporary file or folder, `target` the name that it takes. `largest` is how many
-    bytes a file of a set holds; `framework` is what a file says it is for; `configuration` is the
-    text of a model's, where the user gave one.
+    bytes a file of a set holds; `configuration` is the text of a model's, where the user gave one.
     """
 
     plan: Plan
@@ -45,7 +44,6 @@ class Output:
     path: Path
     target: Path
     largest: int
-    framework: str | None = None
     configuration: bytes | None = None
 
 

@@ -14,7 +14,6 @@ from glorot_cli.formats.base import Extent, Output
 from glorot_cli.formats.stored import StoredFile
 
 WEIGHTS = "model.weights.h5"
-TORCH_PICKLE = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
 # The earliest date that zip knows: the same spec gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 # The version whose layout is written; Keras asks that there be one.
@@ -62,8 +61,6 @@ def read_headers(path: Path) -> StoredFile:
         with zips.opened(path) as archive:
             member = archive.getinfo(WEIGHTS)
     except KeyError:
-        if any(name.endswith("/data.pkl") for name in archive.namelist()):
-            raise FormatError(f"{path}: {TORCH_PICKLE}") from None
         raise FormatError(f"{path}: expected a .keras archive with {WEIGHTS}") from None
     except zips.DAMAGE as error:
         raise FormatError(f"{path}: not a .keras archive: {error}") from None

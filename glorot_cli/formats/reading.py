@@ -6,12 +6,9 @@ import os
 from pathlib import Path
 
 from glorot_cli.errors import FormatError
-from glorot_cli.formats.keras_archive import TORCH_PICKLE
+from glorot_cli.formats.foreign import foreign_kind
 from glorot_cli.formats.stored import StoredFile
 from glorot_cli.formats.table import FORMATS, H5, SAFETENSORS
-
-# What torch wrote before its files were zip archives: a pickle of its magic number.
-TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF"
 
 
 def read_headers(path: str | os.PathLike[str]) -> StoredFile:
@@ -22,12 +19,12 @@ def read_headers(path: str | os.PathLike[str]) -> StoredFile:
     """
     path = Path(path)
     try:
+        if (kind := foreign_kind(path)) is not None:
+            raise FormatError(f"{path}: {kind}")
         head = b"" if path.is_dir() else _head(path)
         for each in FORMATS.values():
             if each is not SAFETENSORS and each.recognises(path, head):
                 return each.read(path)
-        if head.startswith(TORCH_MAGIC):
-            raise FormatError(f"{path}: {TORCH_PICKLE}")
         if path.suffix in H5.endings and head and head[8:9] != b"{":
             raise FormatError(f"{path}: its name says HDF5, its first bytes do not")
         # Its rules say best what is wrong with any other file.

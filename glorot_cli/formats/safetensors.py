@@ -17,6 +17,8 @@ from glorot_cli.formats.texts import MOST_TENSORS, DuplicateError, TooManyError,
 from glorot_cli.plan import Plan
 
 LARGEST_HEADER = 100_000_000
+# transformers 4 reads no file that does not name a framework.
+FRAMEWORK = "pt"
 
 # In the library's order: it sorts by dtype, descending, and then by name. Item sizes in bits.
 _BITS = {
@@ -38,13 +40,8 @@ _NAMES = {
 
 
 def lay_out(output: Output) -> list[Extent]:
-    """Write the header, with the bytes that the library would write, and place the tensors.
-
-    transformers 4 wants the framework named, as `pt`.
-    """
-    metadata = {"glorot": compact(output.provenance)}
-    if output.framework is not None:
-        metadata["format"] = output.framework
+    """Write the header, with the bytes that the library would write, and place the tensors."""
+    metadata = {"format": FRAMEWORK, "glorot": compact(output.provenance)}
     return lay_out_tensors(output.plan, range(len(output.plan.tensors)), metadata, output.path)
 
 

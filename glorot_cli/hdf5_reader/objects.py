@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ Kept = dict[tuple["Walk", str], tuple[Any, int]]
 
 
 class Walk:
-    """Walk a file depth first, each object once by its address, links in order of their names."""
+    """Walk a file depth first, each object once by its address, links in their natural order."""
 
     def __init__(self, file: Any, request: Request, kept: Kept) -> None:
         self._request = request
@@ -196,7 +197,7 @@ class Walk:
         self._counted += len(links)
         if len(links) > room:
             raise RefusedError(f"expected at most {self._request['objects']} objects")
-        return [(path, group, link) for link in sorted(links, reverse=True)]
+        return [(path, group, link) for link in sorted(links, key=_natural, reverse=True)]
 
     def _described(self, path: bytes, dataset: Any) -> list[Any]:
         import h5py
@@ -303,6 +304,12 @@ class Walk:
         if nbytes > largest:
             raise RefusedError(f"expected chunks of at most {largest >> 20} MiB")
         return nbytes
+
+
+def _natural(link: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Order names as people do: 2 before 10."""
+    parts = re.split(rb"([0-9]{1,18})", link)
+    return [(int(p) if i % 2 else 0, b"" if i % 2 else p) for i, p in enumerate(parts)], link
 
 
 def _text(path: bytes) -> str:

@@ -298,7 +298,7 @@ def _write_shard(
     progress: Progress | None,
 ) -> list[Moments]:
     nbytes = sharded.nbytes(number)
-    metadata = {"format": "pt", "glorot": compact(sharded.claim(number))}
+    metadata = {"format": safetensors.FRAMEWORK, "glorot": compact(sharded.claim(number))}
     with replacing(sharded.file(number), nbytes, force=force, kind="file", sync=sync) as temporary:
         extents = safetensors.lay_out_tensors(part, range(len(part.tensors)), metadata, temporary)
         found = fill(part, extents, kept, workers=workers, sync=sync, progress=progress)

@@ -52,7 +52,6 @@ def write_weights(
     max_shard_size: str | None = None,
     config: str | os.PathLike[str] | None = None,
     beside: Mapping[str, bytes] | None = None,
-    framework: str | None = None,
     base: Checkpoint | None = None,
     ranks: Ranks | None = None,
     resume: bool = False,
@@ -65,11 +64,10 @@ def write_weights(
 
     `format` overrides the path's ending; `max_shard_size` (such as 5GB) makes a folder of shards;
     `config` is a model's configuration to put beside or inside, and `beside` are more texts for a
-    folder of shards, by their names; `framework` is what a lone .safetensors file says it is for;
-    `base` gives the tensors that are kept rather than drawn; `ranks` writes one rank's shards only,
-    and `resume` keeps those that are there, whose moments are None then; `workers` defaults to all
-    cores and changes no byte; `sync` flushes to the disk before the file takes its name; `progress`
-    is told the bytes written.
+    folder of shards, by their names; `base` gives the tensors that are kept rather than drawn;
+    `ranks` writes one rank's shards only, and `resume` keeps those that are there, whose moments
+    are None then; `workers` defaults to all cores and changes no byte; `sync` flushes to the disk
+    before the file takes its name; `progress` is told the bytes written.
 
     Raises:
         FormatError: if the file cannot be written, or the format cannot hold the plan.
@@ -108,7 +106,6 @@ def write_weights(
         target,
         target,
         parse_size(max_shard_size or SHARD_SIZE),
-        framework,
         _configuration(chosen, config),
     )
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
