@@ -191,7 +191,7 @@ def _loss_gradient(outputs: Array, targets: Array) -> Array:
     shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     shares[np.arange(len(outputs)), targets] -= 1.0
-    return shares / len(outputs)
+    return np.asarray(shares / len(outputs))
 
 
 def task_of(network: Network, rng: np.random.Generator) -> tuple[Array, Array]:
