@@ -63,7 +63,7 @@ def bind(
     path: KeyPath,
     owner: str,
     extra_keys: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Check arguments against a function's signature and return all of them, defaults included.
 
     `owner` names the layer or initialiser; `extra_keys` are further known keys, for suggestions.

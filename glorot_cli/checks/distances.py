@@ -10,9 +10,10 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def plain(element: Any) -> float | int:
+def plain(element: np.generic) -> float | int:
     """Return an element as Python's number, and whole numbers exactly."""
-    return int(element) if _is_whole(element.dtype) else float(element)
+    found = element.item()
+    return int(found) if _is_whole(element.dtype) else float(found)
 
 
 def distances(x: Array, y: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -31,7 +31,7 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.specs import note_guesses, planned
 from glorot_cli.errors import GlorotError, printable, shown
-from glorot_cli.fans import FAN_RULES, FanRule
+from glorot_cli.fans import FAN_RULES
 
 if TYPE_CHECKING:
     from glorot_cli.checks.evidence import Evidence
@@ -66,14 +66,14 @@ def inspect(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    choice("--fans", rule, FAN_RULES)
+    fans = choice("--fans", rule, FAN_RULES)
     if finite and headers:
         raise GlorotError("--finite reads the elements, --headers does not: leave one of them out")
 
     def inspected(file: str) -> Inspection:
         return inspect_weights(
             file,
-            fans=cast("FanRule | None", rule),
+            fans=fans,
             axes=axes,
             include=include or (),
             exclude=exclude or (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,9 @@ from glorot_cli.formats import OPTIONS, choose_format
 if TYPE_CHECKING:
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
+    from glorot_cli.writing.checkpoint import Checkpoint
+    from glorot_cli.writing.ranks import Ranks
+    from glorot_cli.writing.weights import WriteOptions
 
 
 def init(
@@ -140,7 +143,7 @@ def init(
     for notice in plan.notices + (() if kept is None else kept.notices(plan)):
         note(notice, quiet)
     with progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
-        settings: dict[str, Any] = {
+        settings: WriteOptions = {
             "max_shard_size": max_shard_size,
             "config": config,
             "beside": beside,
@@ -225,7 +228,7 @@ def _note_unfinished(folder: str, quiet: bool) -> None:
         )
 
 
-def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Any:
+def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Ranks | None:
     from glorot_cli.writing.ranks import checked_ranks, ranks_of_environment
 
     if said is not None:
@@ -240,13 +243,14 @@ def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Any:
     return checked_ranks(rank, world_size)
 
 
-def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Any:
-    from glorot_cli.writing.checkpoint import FILLINGS, Checkpoint
+def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Checkpoint:
+    from glorot_cli.writing.checkpoint import FILLINGS, Checkpoint, Filling
 
-    filling = {}
+    filling: dict[str, Filling] = {}
     for text in resize or ():
-        glob, _, how = text.rpartition("=")
-        if not glob or how not in FILLINGS:
+        glob, _, said = text.rpartition("=")
+        how = next((each for each in FILLINGS if each == said), None)
+        if not glob or how is None:
             raise GlorotError(f"--resize: expected GLOB={'|'.join(FILLINGS)}, found {shown(text)}")
         filling[glob] = how
-    return Checkpoint.read(path, only or (), cast("Any", filling))
+    return Checkpoint.read(path, only or (), filling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -100,10 +100,14 @@ def note(message: str, quiet: bool) -> None:
         print(f"note: {printable(message)}", file=sys.stderr)
 
 
-def choice(option: str, value: str | None, known: Sequence[str]) -> Any:
-    if value is not None and value not in known:
+Known = TypeVar("Known", bound=str)
+
+
+def choice(option: str, value: str | None, known: Sequence[Known]) -> Known | None:
+    found = next((each for each in known if each == value), None)
+    if found is None and value is not None:
         raise GlorotError(f"{option}: expected {', '.join(known)}, found {shown(value)}")
-    return value
+    return found
 
 
 def folds(show_all: bool) -> bool:

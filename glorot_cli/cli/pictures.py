@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -22,7 +22,7 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.specs import planned
 from glorot_cli.errors import GlorotError
-from glorot_cli.fans import FAN_RULES, FanRule
+from glorot_cli.fans import FAN_RULES
 
 
 def plot(
@@ -48,7 +48,7 @@ def plot(
     from glorot_cli.pictures.portraits import portraits_of_file, portraits_of_plan
 
     check_output(output)
-    choice("--fans", rule, FAN_RULES)
+    fans = choice("--fans", rule, FAN_RULES)
     if not gains and (compare is not None or batch is not None):
         raise GlorotError("--compare and --batch are for --gains")
     holds_weights = describes_weights(file) and not file.endswith(".json")
@@ -63,7 +63,7 @@ def plot(
     if holds_weights:
         portraits = portraits_of_file(
             file,
-            fans=cast("FanRule | None", rule),
+            fans=fans,
             axes=axes,
             include=include or (),
             exclude=exclude or (),

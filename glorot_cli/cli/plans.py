@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -31,7 +31,7 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.specs import planned, read_model, read_settings
 from glorot_cli.errors import GlorotError, shown
-from glorot_cli.fans import FAN_RULES, FanRule
+from glorot_cli.fans import FAN_RULES
 
 
 def plan(
@@ -111,8 +111,7 @@ def fans(
     from glorot_cli.report import documents
 
     sizes = _sizes(shape)
-    choice("--fans", rule, FAN_RULES)
-    chosen = cast(FanRule, rule or "exact")
+    chosen = choice("--fans", rule, FAN_RULES) or "exact"
     if axes is not None and chosen in ("torch", "jax", "keras-3.14"):
         raise GlorotError(f"--fans {chosen} reads the shape in its own order and takes no --axes")
     try:

@@ -110,7 +110,7 @@ def note_guesses(plan: Plan, quiet: bool) -> None:
         )
 
 
-def _readable(spec: str) -> tuple[Any, bool]:
+def _readable(spec: str) -> tuple[str | dict[str, Any], bool]:
     """Make a spec of a weight file or a model's configuration; leave a spec's path as it is.
 
     The second part tells whether initializers are guessed.

@@ -79,9 +79,14 @@ Inputs = tuple[Dims, ...]
 class Built(NamedTuple):
     """Hold a layer's output shape and its weights, in the order in which it creates them."""
 
-    # A Flow; Any, so that a dialect in which every shape is known need not ask.
-    output: Any
+    output: Flow
     weights: list[Weight]
+
+    @property
+    def shape(self) -> Dims:
+        """The output's shape, in a dialect in which every shape is known."""
+        assert self.output is not None
+        return self.output
 
 
 @functools.cache
@@ -141,6 +146,7 @@ class LayerEntry(Table):
 
 
 Entry = TypeVar("Entry", bound=LayerEntry)
+Argument = TypeVar("Argument")
 COMMON_KEYS = tuple(LayerEntry.model_fields)
 
 
@@ -229,9 +235,15 @@ class Layer:
     entry: LayerEntry
     place: Place
     function: Callable[..., Built]
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
     built: Tally
     gives_dtype: bool = False
+
+    def argument(self, name: str, kind: type[Argument]) -> Argument:
+        """Return an argument of a known type, such as a layer within."""
+        found = self.arguments[name]
+        assert isinstance(found, kind)
+        return found
 
     def build(self, *inputs: Flow) -> Built:
         """Return the output shape for these inputs, and the weights with what the entry says.
@@ -328,7 +340,7 @@ def bind_layer(
     builder: Builder,
     dialect: DialectName,
     common_keys: tuple[str, ...] = COMMON_KEYS,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Bind a layer's arguments, and construct the layers that stand among them.
 
     `common_keys` are those that every layer of the dialect takes.

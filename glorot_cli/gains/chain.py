@@ -81,7 +81,7 @@ def make_chain(plan: Plan, changed: Kernels = lambda tensor: tensor) -> Chain:
     flow: tuple[int | None, ...] = shape
     for name, layer in layers:
         steps += builder.steps(name, layer, tuple(n or 0 for n in flow))
-        flow = layer.build(flow).output
+        flow = layer.build(flow).shape
     return Chain(steps, shape)
 
 
@@ -189,7 +189,7 @@ class _Builder:
         return Activation(function, slope)
 
     def _convolution(self, name: str, layer: Layer, shape: Shape) -> Step:
-        arguments = layer.arguments
+        arguments: dict[str, Any] = layer.arguments
         rank = int(layer.entry.type[4])
         kernel = self._weight(name, "weight" if self.torch else "kernel")
         if self.torch:
@@ -200,7 +200,7 @@ class _Builder:
         return Convolution(name, window, kernel, self._bias(name), arguments["groups"])
 
     def _window(self, layer: Layer, shape: Shape, rank: int, size: tuple[int, ...]) -> Window:
-        arguments = layer.arguments
+        arguments: dict[str, Any] = layer.arguments
         strides = arguments.get("strides", arguments.get("stride", 1)) or size
         steps = spread(strides, rank, "strides")
         rates = spread(arguments.get("dilation_rate", arguments.get("dilation", 1)), rank, None)
@@ -210,7 +210,8 @@ class _Builder:
         return Window(size, steps, rates, pairs, first)
 
     def _pooling(self, name: str, layer: Layer, shape: Shape) -> Iterator[Step]:
-        kind, arguments = layer.entry.type, layer.arguments
+        arguments: dict[str, Any] = layer.arguments
+        kind = layer.entry.type
         rank, largest = int(kind[-2]), "Max" in kind
         first = self.torch or arguments.get("data_format") == "channels_first"
         space = shape[1:] if first else shape[:-1]

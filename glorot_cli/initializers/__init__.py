@@ -88,8 +88,8 @@ def _decide_one(choice: InitializerChoice, kernel: Kernel, names: Names) -> Deci
     function = INITIALIZERS[name].function
     arguments = bind(function, given, names, path, name, ("name", "seed", "fans_of"))
     for key, value in given.items():
-        if isinstance(value, str) and isinstance(arguments[key], float):
-            kernel.say(key, value, arguments[key])
+        if isinstance(value, str) and isinstance(number := arguments[key], float):
+            kernel.say(key, value, number)
     try:
         distribution = function(kernel, **arguments)
     except ValueError as error:

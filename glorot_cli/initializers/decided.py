@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from glorot_cli.distributions import Distribution
 from glorot_cli.initializers.steps import Step
@@ -14,7 +13,7 @@ class Decided:
     """Hold the initialiser that decides a tensor: its name, all its arguments, and its law."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
     distribution: Distribution
     seed: int | None
     steps: list[Step]

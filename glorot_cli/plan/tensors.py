@@ -55,7 +55,7 @@ class PlannedTensor(NamedTuple):
     shape: Shape
     dtype: str
     initializer: str
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
     distribution: Distribution
     seed: int
     fans: Fans | None = None

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from glorot_cli.errors import GlorotError, explained, shown
 from glorot_cli.formats.leavings import at_a_stop, sweep
 from glorot_cli.formats.replacing import errors_named, resolved
-from glorot_cli.formats.shards import NAMES
+from glorot_cli.formats.shards import NAMES, SHARD_SIZE
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
 from glorot_cli.writing.checkpoint import Checkpoint, Filling
 from glorot_cli.writing.ranks import Ranks, check_divisible
 from glorot_cli.writing.sharding import check_shards
-from glorot_cli.writing.weights import plan_shards, write_weights
+from glorot_cli.writing.weights import WriteOptions, plan_shards, write_weights
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,9 +38,9 @@ def write_on_cluster(
     plan: Plan,
     path: str | os.PathLike[str],
     *,
-    max_shard_size: str,
-    progress: Callable[[int], None] | None = None,
-    **options: Any,
+    base: Checkpoint | None = None,
+    resume: bool = False,
+    **options: Unpack[WriteOptions],
 ) -> list[Moments | None]:
     """Write the shards of a plan on a cluster, whose workers share a file system.
 
@@ -70,17 +70,15 @@ def write_on_cluster(
                             client,
                             plan,
                             target,
-                            max_shard_size=max_shard_size,
-                            progress=progress,
+                            base=base,
+                            resume=resume,
                             **options,
                         )
                 finally:
                     # The workers have ended, some in the middle of a shard.
                     _sweep(target)
         with _connected(address) as client:
-            return write_with_client(
-                client, plan, target, max_shard_size=max_shard_size, progress=progress, **options
-            )
+            return write_with_client(client, plan, target, base=base, resume=resume, **options)
 
 
 def _connected(address: str) -> Client:
@@ -182,13 +180,9 @@ def write_with_client(
     plan: Plan,
     path: str | os.PathLike[str],
     *,
-    max_shard_size: str,
-    progress: Callable[[int], None] | None = None,
-    config: str | os.PathLike[str] | None = None,
     base: Checkpoint | None = None,
     resume: bool = False,
-    force: bool = False,
-    **options: Any,
+    **options: Unpack[WriteOptions],
 ) -> list[Moments | None]:
     """Write the shards of a plan as tasks of a client, one for each shard.
 
@@ -198,17 +192,14 @@ def write_with_client(
     from distributed import as_completed
 
     check_divisible(plan)
-    target = Path(path).absolute()
+    target, config = Path(path).absolute(), options.get("config")
+    force, progress = options.get("force", False), options.pop("progress", None)
     with errors_named(target):
         target = resolved(target)
-        sharded = plan_shards(plan, target, max_shard_size, config=config, base=base)
+        size = options.get("max_shard_size") or SHARD_SIZE
+        sharded = plan_shards(plan, target, size, config=config, base=base)
         check_shards(sharded, range(len(sharded.parts)), force=force, resume=resume)
-    settings = {
-        **options,
-        "max_shard_size": max_shard_size,
-        "config": config and Path(config).absolute(),
-        "force": force,
-    }
+    settings: WriteOptions = {**options, "config": config and Path(config).absolute()}
     kept = None if base is None else (base.path, base.only, dict(base.resize))
     numbers = {
         client.submit(
@@ -260,7 +251,7 @@ def _write_shard(
     path: Path,
     ranks: Ranks,
     kept: tuple[Path, tuple[str, ...], dict[str, Filling]] | None,
-    settings: dict[str, Any],
+    settings: WriteOptions,
 ) -> list[Moments | None] | str:
     """Write one shard, on a worker; the worker that finds all of them whole writes the index.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 
 # Format 1 had no `per`: it took a tensor as one matrix where this one takes each kernel.
 PROVENANCE_FORMAT = 2
+
+
+class WriteOptions(TypedDict, total=False):
+    """Hold options of `write_weights` that others pass on."""
+
+    max_shard_size: str | None
+    config: str | os.PathLike[str] | None
+    beside: Mapping[str, bytes] | None
+    workers: int | None
+    force: bool
+    sync: bool
+    progress: Progress | None
 
 
 def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:

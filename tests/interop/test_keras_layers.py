@@ -123,7 +123,7 @@ def by_glorot(kind: str, case: Case) -> Layer | SpecError:
     except SpecError as error:
         return error
     built = Dialect().layer(Here(entry, (), {})).build(*case.shapes)
-    return Layer(planned(plan), tuple(built.output))
+    return Layer(planned(plan), built.shape)
 
 
 def draw_case(kind: str, index: int) -> Case:

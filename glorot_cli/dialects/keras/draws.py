@@ -7,7 +7,7 @@ both are constructed with their layer, but for those that a layer makes as it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from glorot_cli.arguments import Dims, InitializerChoice
 from glorot_cli.dialects.keras.network import Dialect, Steps
@@ -158,25 +158,28 @@ def _graph(model: Steps, prefix: str) -> Draws:
 
 def _draws(layer: Layer, prefix: str) -> Draws:
     """Return what a layer draws; `prefix` leads to its weights."""
-    kind, arguments = layer.entry.type, layer.arguments
+    kind = layer.entry.type
     match kind:
         case "Sequential":
-            return _chain(arguments["layers"], prefix)
+            return _chain(layer.argument("layers", Steps), prefix)
         case "Functional":
-            return _graph(arguments["layers"], prefix)
+            return _graph(layer.argument("layers", Steps), prefix)
         case "TimeDistributed":
-            return _draws(arguments["layer"], f"{prefix}{arguments['layer'].name}/")
+            return _inner(layer, "layer", prefix)
         case "SpectralNormalization":
-            inner = _draws(arguments["layer"], f"{prefix}{arguments['layer'].name}/")
+            inner = _inner(layer, "layer", prefix)
             return Draws(
                 inner.constructed, [*inner.built, Slot(f"{prefix}vector_u", DEFAULT_GLOROT)]
             )
         case "Bidirectional":
-            return _bidirectional(arguments["layer"], arguments["backward_layer"], prefix)
+            backward = layer.arguments["backward_layer"]
+            given = backward if isinstance(backward, Layer) else None
+            return _bidirectional(layer.argument("layer", Layer), given, prefix)
         case "RNN":
-            return _draws(arguments["cell"], f"{prefix}{arguments['cell'].name}/")
+            return _inner(layer, "cell", prefix)
         case "StackedRNNCells":
-            cells = [_draws(cell, f"{prefix}{cell.name}/") for cell in arguments["cells"]]
+            within = layer.argument("cells", list)
+            cells = [_draws(cell, f"{prefix}{cell.name}/") for cell in within]
             return Draws([slot for cell in cells for slot in cell.constructed], [])
     own = _constructed(layer, prefix + _CELLS.get(kind, ""))
     match kind:
@@ -184,12 +187,19 @@ def _draws(layer: Layer, prefix: str) -> Draws:
             return Draws([_lost(slot, "query/") for slot in own], _attention(layer, prefix))
         case "AdditiveAttention":
             return Draws(
-                own, [Slot(f"{prefix}scale", DEFAULT_GLOROT)] if arguments["use_scale"] else []
+                own,
+                [Slot(f"{prefix}scale", DEFAULT_GLOROT)] if layer.arguments["use_scale"] else [],
             )
         case "ReversibleEmbedding":
             table = f"{prefix}embeddings"
             return Draws(own, [Slot(f"{prefix}reverse_embeddings", same_as=table)])
     return Draws(own, [])
+
+
+def _inner(layer: Layer, key: str, prefix: str) -> Draws:
+    """Return what the only layer within a layer draws."""
+    inner = layer.argument(key, Layer)
+    return _draws(inner, f"{prefix}{inner.name}/")
 
 
 def _constructed(layer: Layer, prefix: str) -> list[Slot]:
@@ -199,14 +209,16 @@ def _constructed(layer: Layer, prefix: str) -> list[Slot]:
     for argument, weight in kinds:
         if argument != "seed":
             choice = layer.arguments[argument]
-            found.append(Slot(prefix + weight, choice, kernel=argument in _KERNELS))
+            given = choice if isinstance(choice, InitializerChoice) else None
+            found.append(Slot(prefix + weight, given, kernel=argument in _KERNELS))
         elif (has_kernel or layer.entry.seed is None) and _is_positive(layer, weight):
             found.append(Slot())
     return found
 
 
 def _is_positive(layer: Layer, argument: str) -> bool:
-    return not argument or layer.arguments[argument] > 0.0
+    rate = layer.arguments[argument] if argument else 1.0
+    return isinstance(rate, float | int) and rate > 0.0
 
 
 def _lost(slot: Slot, below: str) -> Slot:
@@ -217,19 +229,16 @@ def _lost(slot: Slot, below: str) -> Slot:
 
 def _attention(layer: Layer, prefix: str) -> list[Slot]:
     """Return what attention draws as it builds its projections, each with its own initialisers."""
-    arguments: dict[str, Any] = layer.arguments
-    sides = ["query", "key", *(["gate"] if arguments["use_gate"] else []), "value"]
+    sides = ["query", "key", *(["gate"] if layer.arguments["use_gate"] else []), "value"]
 
     def side(name: str) -> list[Slot]:
         below = f"{prefix}{name}/"
-        kernel: InitializerChoice = arguments["kernel_initializer"]
-        return [
-            Slot(f"{below}kernel", kernel, kernel=True),
-            Slot(f"{below}bias", arguments["bias_initializer"]),
-        ]
+        kernel = layer.argument("kernel_initializer", InitializerChoice)
+        bias = layer.argument("bias_initializer", InitializerChoice)
+        return [Slot(f"{below}kernel", kernel, kernel=True), Slot(f"{below}bias", bias)]
 
     found = [slot for name in sides for slot in side(name)]
-    if arguments["dropout"] > 0.0:
+    if _is_positive(layer, "dropout"):
         found.append(Slot())
     return found + side("attention_output")
 

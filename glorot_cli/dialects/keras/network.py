@@ -101,8 +101,8 @@ class Dialect:
         entry, function = entry.model_copy(update={"type": kind}), LAYERS[kind]
         # Inner layers are constructed before the one that holds them, and take their names first.
         arguments = bind_layer(function, entry, place, self, "keras")
-        if isinstance(arguments.get("cell"), list):
-            arguments["cell"] = self._stacked(place, arguments["cell"])
+        if isinstance(cells := arguments.get("cell"), list):
+            arguments["cell"] = self._stacked(place, cells)
         if entry.name is None:
             name = self.names.next(snake_case(entry.type))
         else:
@@ -193,16 +193,16 @@ class Steps:
                 place.path,
             )
         try:
-            output, weights = layer.build(*shapes)
+            made = layer.build(*shapes)
         except SpecError as error:
             inputs = [node.output for node in nodes.values() if node.layer is None]
             # Not for an argument that does not fit, nor for what stands deeper.
             if error.path == place.path and not self.path and (None,) in [x[:1] for x in inputs]:
                 error.message += "; input_shape leaves the batch axis out"
             raise
-        nodes[label] = Node(layer.name, tuple(parents), output)
+        nodes[label] = Node(layer.name, tuple(parents), made.shape)
         if shared is None:
-            built[layer.name] = layer, weights
+            built[layer.name] = layer, made.weights
         return label
 
 

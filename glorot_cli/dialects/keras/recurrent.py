@@ -204,9 +204,10 @@ def StackedRNNCells(x: Dims, *, cells: InnerLayers) -> Built:
         raise LayerError("expected a list of cells, found one or none", "cells")
     weights, groups = list[Weight](), Counters()
     for cell in cells:
-        x, own = _cell(cell, x, "cells")
+        built = _cell(cell, x, "cells")
+        x = built.shape
         group = f"cells/{groups.next(snake_case(cell.entry.type))}"
-        weights += within(own, cell.name, group)
+        weights += within(built.weights, cell.name, group)
     return Built(x, weights)
 
 
@@ -291,5 +292,5 @@ def _features(x: Dims) -> Dims:
 
 
 def _over_steps(x: Dims, step: Built, name: str, return_sequences: bool) -> Built:
-    output = (x[0], *step.output) if return_sequences else step.output
+    output = (x[0], *step.shape) if return_sequences else step.output
     return Built(output, within(step.weights, name, "cell"))

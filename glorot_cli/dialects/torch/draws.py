@@ -39,7 +39,7 @@ def _of_modules(modules: Modules, prefix: str, x: Flow, *, flows: bool = True) -
         if kind in _CONTAINERS:
             through = kind == "Sequential"
             inner = x if through else None
-            yield from _of_modules(layer.arguments["layers"], below, inner, flows=through)
+            yield from _of_modules(layer.argument("layers", Modules), below, inner, flows=through)
         else:
             yield from (replace(w, name=below + w.name) for w in _drawn(layer, x))
         x = layer.build(x).output if flows and x is not None else None
@@ -81,7 +81,7 @@ def _drawn(layer: Layer, x: Flow) -> list[Weight]:
 def _copied(layer: Layer, x: Flow) -> list[Weight]:
     """Return what the one layer draws that torch then copies, and the normalisation."""
     key = "encoder_layer" if layer.entry.type == "TransformerEncoder" else "decoder_layer"
-    inner = _drawn(layer.arguments[key], x)
+    inner = _drawn(layer.argument(key, Layer), x)
     return [replace(w, name=f"layers.0.{w.name}") for w in inner]
 
 
