@@ -33,6 +33,7 @@ jsonschema: Any = import_module("jsonschema")  # it comes without types
 
 SAMPLES = Path(__file__).parent.parent / "sample_specs"
 MLP = SAMPLES / "mlp.yaml"
+SHAPES = SAMPLES / "shapes.json"
 COMMANDS = [
     "init", "plan", "explain", "fans", "spec", "inspect", "verify", "diff", "plot", "schema",
 ]  # fmt: skip
@@ -164,6 +165,8 @@ DRAWS = READS_SPECS | {"numpy", "cryptography"}
         (("schema",), READS_SPECS),
         (("plan", str(MLP)), READS_SPECS),
         (("plan", str(MLP), "--json"), READS_SPECS),
+        (("plan", str(SHAPES)), READS_SPECS),
+        (("plan", "config.json"), READS_SPECS),
         (("init", str(MLP), "-o", "w.safetensors", "--seed", "1"), DRAWS | {"safetensors"}),
         (("init", str(MLP), "-o", "w.h5", "--seed", "1"), DRAWS | {"h5py"}),
         (("init", str(MLP), "-o", "w/", "--seed", "1", "--dtype", "float16"), DRAWS),
@@ -172,6 +175,7 @@ DRAWS = READS_SPECS | {"numpy", "cryptography"}
 def test_a_command_imports_no_more_than_it_needs(
     run: Run, command: tuple[str, ...], allowed: set[str]
 ) -> None:
+    Path("config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
     assert loaded(*command) & HEAVY <= allowed
     assert command[0] != "init" or Path(command[3]).exists()
 

@@ -93,7 +93,7 @@ def test_the_product_of_nested_repeats() -> None:
 
 
 def test_repeats_that_depend_on_each_other_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glorot_cli.repeats.MOST_ENTRIES", 50)
+    monkeypatch.setattr("glorot_cli.repeats.stamping.MOST_ENTRIES", 50)
     tensor = {"shape": [1], "initializer": "zeros", "repeat": {"j": [0, "i"]}}
     group = {"repeat": {"i": [1, 12]}, "entries": [{"w{i}.{j}": tensor}]}
     assert error_of({"tensors": [group]}).endswith("expected at most 50 entries once repeated")

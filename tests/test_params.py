@@ -156,7 +156,7 @@ def test_mistakes(run: Run, tmp_path: Path, text: str, message: str) -> None:
 def test_a_million_repetitions_of_nothing_at_most(
     monkeypatch: pytest.MonkeyPatch, planned: Planned
 ) -> None:
-    monkeypatch.setattr("glorot_cli.repeats.MOST_ENTRIES", 10)
+    monkeypatch.setattr("glorot_cli.repeats.stamping.MOST_ENTRIES", 10)
     inner = {"repeat": {"j": 4}, "entries": {"a{i}{j}": tensor(when="i < 0")}}
     with pytest.raises(glorot.SpecError) as caught:
         planned(tensors=[{"repeat": {"i": 4}, "entries": [inner]}])

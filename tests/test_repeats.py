@@ -476,7 +476,7 @@ def test_mistakes(run: Run, tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_million_entries_at_most(monkeypatch: pytest.MonkeyPatch, planned: Planned) -> None:
-    monkeypatch.setattr("glorot_cli.repeats.MOST_ENTRIES", 10)
+    monkeypatch.setattr("glorot_cli.repeats.stamping.MOST_ENTRIES", 10)
     entry = tensor(repeat={"i": 3, "j": 4})
     with pytest.raises(glorot.SpecError) as caught:
         planned(tensors={"w{i}.{j}": entry})

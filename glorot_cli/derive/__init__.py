@@ -8,30 +8,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glorot_cli.derive.keras_config import is_keras_config, read_config, spec_of_config
 from glorot_cli.derive.text import spec_text
-from glorot_cli.derive.weights import carried_spec, spec_of_weights
 from glorot_cli.errors import FormatError
-from glorot_cli.formats import FORMATS, npz, shards
-from glorot_cli.formats.foreign import foreign_kind
-from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.texts import is_text
 
 __all__ = ["comments", "derive_spec", "describes_weights", "is_description", "spec_text"]
-
-
-# Which files that are no text are weights, by their names.
-_ENDINGS = tuple(ending for each in FORMATS.values() for ending in each.endings)
 
 
 def describes_weights(path: str) -> bool:
     """Tell whether a path is a weight file or a model's configuration, and not a spec."""
     file = Path(path)
+    # Weights of that ending have a second one.
+    if file.suffixes == [".json"] and file.is_file() and _start(file)[:1] == b"{":
+        return is_keras_config(file)
     if is_description(path):
         return is_keras_config(file)
-    if path.endswith(_ENDINGS) or file.is_dir() or foreign_kind(file):
+    from glorot_cli.formats import FORMATS
+    from glorot_cli.formats.foreign import foreign_kind
+
+    # What is no text may be weights by its name.
+    endings = tuple(ending for each in FORMATS.values() for ending in each.endings)
+    if path.endswith(endings) or file.is_dir() or foreign_kind(file):
         return True
     return path.endswith(".json") and file.is_file() and is_keras_config(file)
+
+
+def is_keras_config(path: Path) -> bool:
+    """Tell whether a file is a .keras archive, or JSON that names a Keras class."""
+    start = _start(path)
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"{" and b'"class_name"' in start)
+
+
+def _start(path: Path) -> bytes:
+    """Read the first bytes of a file, without what may stand before a text."""
+    with path.open("rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
 def is_description(path: str) -> bool:
@@ -39,6 +49,10 @@ def is_description(path: str) -> bool:
 
     A weight file is neither, whatever its name, and no index of shards, folder or pipe is.
     """
+    from glorot_cli.formats import shards
+    from glorot_cli.formats.foreign import foreign_kind
+    from glorot_cli.formats.texts import is_text
+
     file = Path(path)
     try:
         if not file.is_file():
@@ -56,6 +70,13 @@ def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         FormatError: if it is not a file that a spec can be made of.
     """
+    # None of these is for a config.json or a spec, which most are.
+    from glorot_cli.derive.keras_config import read_config, spec_of_config
+    from glorot_cli.derive.weights import spec_of_weights
+    from glorot_cli.formats import npz
+    from glorot_cli.formats.foreign import foreign_kind
+    from glorot_cli.formats.reading import read_headers
+
     file = Path(path)
     try:
         is_config = file.is_file() and is_keras_config(file) and not npz.is_npz(file)
@@ -68,6 +89,9 @@ def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _carried(file: Path) -> dict[str, Any] | None:
     """Return the spec that the weights in a .keras archive carry, if there are such."""
+    from glorot_cli.derive.weights import carried_spec
+    from glorot_cli.formats.reading import read_headers
+
     try:
         stored = read_headers(file) if zipfile.is_zipfile(file) else None
     except FormatError:

@@ -47,14 +47,6 @@ _IMMATERIAL = frozenset((
 ))  # fmt: skip
 
 
-def is_keras_config(path: Path) -> bool:
-    """Tell whether a file is a .keras archive, or JSON that names a Keras class."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return start[:4] == b"PK\x03\x04" or (text[:1] == b"{" and b'"class_name"' in text)
-
-
 def read_config(path: Path) -> Config:
     """Read a model's configuration from JSON or from a .keras archive.
 

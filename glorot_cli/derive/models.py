@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glorot_cli.derive.weights import carried_spec, spec_of_weights
 from glorot_cli.errors import GlorotError, listed, suggestion
 from glorot_cli.families import (
     NAME,
@@ -20,9 +19,6 @@ from glorot_cli.families import (
     spec_of_config,
     tiny_settings,
 )
-from glorot_cli.formats import shards
-from glorot_cli.formats.base import INDEX, MANIFEST
-from glorot_cli.formats.reading import read_headers
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
 
@@ -64,6 +60,10 @@ def read_model(
         return None
     config = found.with_settings(settings, dtype)
     if family is None and not tiny and _holds_weights(place):
+        # A configuration alone needs none of what reads weights, which takes long to import.
+        from glorot_cli.derive.weights import carried_spec, spec_of_weights
+        from glorot_cli.formats.reading import read_headers
+
         stored = read_headers(place)
         carried = carried_spec(stored)
         if carried is not None:
@@ -81,6 +81,9 @@ def read_model(
 def _holds_weights(place: Path) -> bool:
     if not place.is_dir():
         return False
+    from glorot_cli.formats import shards
+    from glorot_cli.formats.base import INDEX, MANIFEST
+
     named = any((place / name).is_file() for name in (INDEX, MANIFEST))
     return named or bool(shards.names_in(place))
 
@@ -102,6 +105,8 @@ def texts_beside(config: ModelConfig) -> dict[str, bytes]:
     Raises:
         GlorotError: if the latter cannot be read.
     """
+    from glorot_cli.formats import shards
+
     texts = {shards.CONFIG: config.written()}
     generation = config.path.parent / shards.GENERATION
     if generation.is_file():
