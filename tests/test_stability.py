@@ -21,6 +21,7 @@ Run = Callable[..., tuple[int, str, str]]
 COMMANDS = {
     "plan": ["plan", MLP],
     "init": ["init", MLP, "-o", "w.safetensors", "--seed", "1", "--force"],
+    "init of several results": ["init", MLP, "-o", "{seed}.h5", "--seed", "1,2", "--force"],
     "inspect": ["inspect", "w.safetensors"],
     "inspect of several files, of which one cannot be read": [
         "inspect",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,14 @@ import typer
 
 from glorot_cli.cli.options import (
     AllOption,
-    DTypeOption,
+    DTypesOption,
     FamilyOption,
     JsonOption,
     QuietOption,
     RngOption,
-    SeedOption,
+    SeedsOption,
     SetOption,
-    SpecPath,
+    SpecPaths,
     StrictOption,
     TinyOption,
     WorkersOption,
@@ -26,32 +27,34 @@ from glorot_cli.cli.options import (
     folds,
     note,
 )
+from glorot_cli.cli.results import Result, are_several, asked_results, check_overwrites_no_spec
+from glorot_cli.cli.several import write_several
 from glorot_cli.cli.specs import note_guesses, plan_and_config
+from glorot_cli.cli.writing import NOT_ON_DASK, Way
 from glorot_cli.errors import GlorotError, listed, shown
-from glorot_cli.formats import OPTIONS, choose_format
+from glorot_cli.formats import OPTIONS
 
 if TYPE_CHECKING:
-    from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
     from glorot_cli.writing.checkpoint import Checkpoint
     from glorot_cli.writing.ranks import Ranks
-    from glorot_cli.writing.weights import WriteOptions
 
 
 def init(
-    spec: SpecPath,
+    specs: SpecPaths,
     output: Annotated[
         str,
         typer.Option(
             "--output",
             "-o",
             help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy; of a "
-            "config.json, a folder for from_pretrained.",
+            "config.json, a folder for from_pretrained. Of several each needs a name of its own, "
+            "by {seed}, {stem} or {dtype} in it.",
         ),
     ],
-    seed: SeedOption = None,
+    seed: SeedsOption = None,
     rng: RngOption = None,
-    dtype: DTypeOption = None,
+    dtype: DTypesOption = None,
     set_: SetOption = None,
     family: FamilyOption = None,
     tiny: TinyOption = False,
@@ -115,64 +118,77 @@ def init(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Draw the weights of a spec into a file."""
-    from glorot_cli.report import documents
-    from glorot_cli.report import tables as report
-    from glorot_cli.report.terminal import progress_bar
-    from glorot_cli.writing.weights import write_weights
-
+    """Draw the weights of specs into files."""
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     choice("--format", format, tuple(OPTIONS))
-    plan, model = plan_and_config(
-        spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny
+    results = asked_results(
+        specs,
+        output,
+        seed,
+        dtype,
+        functools.partial(
+            plan_and_config, dims=set_, rng=rng, strict=strict, family=family, tiny=tiny
+        ),
     )
-    beside = None if model is None else _beside(model, output, format, config)
-    if beside is not None:
-        from glorot_cli.formats.shards import SHARD_SIZE
-
-        max_shard_size = max_shard_size or SHARD_SIZE
-    chosen = choose_format(output, format, sharded=max_shard_size is not None)
     if base is None and (only or resize):
         raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
-    if spec != "-" and os.path.realpath(output) == os.path.realpath(spec):
-        raise GlorotError(f"-o: {output} is the spec itself")
-    if model is None and config is not None:
-        _check_config(plan, config, strict=strict, quiet=quiet)
-    kept = None if base is None else _checkpoint(base, only, resize)
-    for notice in plan.notices + (() if kept is None else kept.notices(plan)):
-        note(notice, quiet)
-    with progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
-        settings: WriteOptions = {
-            "max_shard_size": max_shard_size,
-            "config": config,
-            "beside": beside,
-            "workers": workers,
-            "force": force,
-            "progress": progress,
-        }
-        if dask is not None:
-            if max_shard_size is None or rank is not None or ranks or format:
-                raise GlorotError("--dask writes shards: give --max-shard-size, and no rank")
-            from glorot_cli.writing.cluster import write_on_cluster
-
-            moments = write_on_cluster(dask, plan, output, base=kept, resume=resume, **settings)
-        else:
-            moments = write_weights(
-                plan,
-                output,
-                format=format,
-                base=kept,
-                ranks=_ranks(ranks, rank, world_size),
-                resume=resume,
-                **settings,
-            )
+    check_overwrites_no_spec(results)
+    if dask is not None and (rank is not None or ranks or format):
+        raise GlorotError(NOT_ON_DASK)
+    way = Way(
+        format,
+        max_shard_size,
+        config,
+        None if base is None else _checkpoint(base, only, resize),
+        None if dask is not None else _ranks(ranks, rank, world_size),
+        resume,
+        dask,
+        workers,
+        force,
+    )
+    starts = [each for each in results if each.seed == each.start.seed]
+    for each in starts:
+        way.format_of(each)
+        if each.model is None and config is not None:
+            _check_config(each.start, config, strict=strict, quiet=quiet)
+    for each in starts:
+        left = () if way.base is None else way.base.notices(each.start)
+        for notice in (*each.start.notices, *left):
+            note(f"{each.spec}: {notice}" if len(specs) > 1 else notice, quiet)
+    if are_several(specs, seed, dtype):
+        failure = write_several(results, way, json=json, quiet=quiet)
+    else:
+        failure = None
+        _write_one(results[0], way, json=json, quiet=quiet, show_all=show_all)
     if rank is not None or ranks:
-        _note_unfinished(output, quiet)
-    if plan.seed_was_drawn:
-        note(f"seed {plan.seed} was drawn", quiet and chosen.holds_provenance)
+        _note_unfinished([each.output for each in results], quiet)
+    drawn: set[str] = set()
+    for each in starts:
+        if each.start.seed_was_drawn and each.spec not in drawn:
+            drawn.add(each.spec)
+            of = f"{each.spec}: " if len(specs) > 1 else ""
+            silent = quiet and way.format_of(each).holds_provenance
+            note(f"{of}seed {each.seed} was drawn", silent)
+        if way.base is not None:
+            names = way.base.kept_names(each.start)
+            _note_kept(names, len(each.start.tensors), str(base), bool(resize), quiet)
+        note_guesses(each.start, quiet)
+    if failure is not None:
+        raise failure
+
+
+def _write_one(result: Result, way: Way, *, json: bool, quiet: bool, show_all: bool) -> None:
+    """Write a result and print its table, or its document."""
+    from glorot_cli.report import documents
+    from glorot_cli.report import tables as report
+    from glorot_cli.report.terminal import progress_bar
+
+    plan = result.start
+    with progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
+        moments = way.write(result, plan, progress)
     if json:
-        documents.print_json(documents.init_document(plan, moments, output))
+        documents.print_json(documents.init_document(plan, moments, result.output))
     elif not quiet:
         found = {t.name: each for t, each in zip(plan.tensors, moments, strict=True) if each}
         if not found:
@@ -180,23 +196,6 @@ def init(
         else:
             made = plan if len(found) == len(plan.tensors) else plan.of(found)
             report.print_plan(made, list(found.values()), fold=folds(show_all))
-    if kept is not None:
-        _note_kept(kept.kept_names(plan), len(plan.tensors), str(base), bool(resize), quiet)
-    note_guesses(plan, quiet)
-
-
-def _beside(
-    model: ModelConfig, output: str, format: str | None, config: str | None
-) -> dict[str, bytes] | None:
-    """Return the texts beside a model's weights, if the output is the folder of a model."""
-    from glorot_cli.derive.models import texts_beside
-
-    if config is not None:
-        raise GlorotError(f"--config: {model.path} is the configuration already; leave it out")
-    if format not in (None, "safetensors"):
-        return None
-    is_folder = output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
-    return texts_beside(model) if is_folder else None
 
 
 def _check_config(plan: Plan, config: str, *, strict: bool, quiet: bool) -> None:
@@ -217,15 +216,17 @@ def _note_kept(names: Sequence[str], total: int, base: str, resized: bool, quiet
         note(f"{len(names)} of {total} tensors kept from {base}: {listed(names)}{what}", quiet)
 
 
-def _note_unfinished(folder: str, quiet: bool) -> None:
+def _note_unfinished(folders: Sequence[str], quiet: bool) -> None:
     """Say that shards are to come: a rank that never ran leaves no other trace."""
     from glorot_cli.formats.shards import is_complete, names_in
 
-    if not is_complete(Path(folder)):
-        there = len(names_in(Path(folder)))
-        note(
-            f"{there} shards are there so far; the rank that writes the last adds the index", quiet
-        )
+    found = [folder for folder in folders if not is_complete(Path(folder))]
+    if len(found) == len(folders) == 1:
+        where = f"{len(names_in(Path(found[0])))} shards are there so far"
+    else:
+        where = f"shards are missing so far in {listed(found)}"
+    if found:
+        note(f"{where}; the rank that writes the last adds the index", quiet)
 
 
 def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Ranks | None:

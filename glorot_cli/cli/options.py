@@ -18,8 +18,25 @@ SpecPath = Annotated[
         "a weight file.",
     ),
 ]
+SpecPaths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SPEC...",
+        help="The specs, YAML or JSON; - reads standard input; or a config.json, a folder with "
+        "one, a weight file.",
+    ),
+]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Replace the spec's seed: 0 to 2**64 - 1.")
+]
+SeedsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seed",
+        metavar="SEEDS",
+        help="Replace the spec's seed: 0 to 2**64 - 1. Several are a list such as 1,2,5, or a "
+        "range such as 0:100, which ends before 100.",
+    ),
 ]
 RngOption = Annotated[
     str | None,
@@ -32,6 +49,14 @@ RngOption = Annotated[
 ]
 DTypeOption = Annotated[
     str | None, typer.Option("--dtype", help="Replace the spec's dtype, such as bfloat16.")
+]
+DTypesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="DTYPES",
+        help="Replace the spec's dtype, such as bfloat16; several are a list, float32,bfloat16.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

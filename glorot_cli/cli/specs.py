@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from glorot_cli.derive.models import Model
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
+    from glorot_cli.spec.source import Source
 
 
 def planned(
@@ -38,8 +39,12 @@ def plan_and_config(
     strict: bool = False,
     family: str | None = None,
     tiny: bool = False,
+    text: Source | None = None,
 ) -> tuple[Plan, ModelConfig | None]:
-    """Plan what a path describes, with the config.json that it is or holds, if any."""
+    """Plan what a path describes, with the config.json that it is or holds, if any.
+
+    `text` is the spec's where it has been read already, as standard input is for several plans.
+    """
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
     from glorot_cli.spec import load_spec
@@ -62,7 +67,7 @@ def plan_and_config(
             error.where = str(model.config.path)
             raise
         return plan.guessed() if model.is_guess else plan, model.config
-    readable, is_guess = _readable(spec)
+    readable, is_guess = _readable(spec) if text is None else (text, False)
     plan = make_plan(load_spec(readable, given, settings), strict=strict)
     return plan.guessed() if is_guess else plan, None
 

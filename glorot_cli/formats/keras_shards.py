@@ -6,12 +6,16 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.base import Extent, Output
 from glorot_cli.formats.hdf5 import keras_place, lay_out_keras
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import KERAS
+
+if TYPE_CHECKING:
+    from glorot_cli.plan import Plan
 
 
 def lay_out(output: Output) -> list[Extent]:
@@ -20,8 +24,37 @@ def lay_out(output: Output) -> list[Extent]:
     A layer's variables stay together, as Keras reads them.
     """
     plan, target = output.plan, output.target.name
-    # As Keras derives it from the index's name.
+    shards = _shards(plan, output.largest)
+    extents: list[Extent] = []
+    weight_map: dict[str, str] = {}
+    for number, (chosen, file_name) in enumerate(zip(shards, _names(target, shards), strict=True)):
+        file = output.path / file_name
+        part = replace(plan, tensors=tuple(plan.tensors[index] for index in chosen))
+        claim = {**output.provenance, "shard": [number + 1, len(shards)]}
+        for extent in lay_out_keras(replace(output, plan=part, provenance=claim, path=file)):
+            extents.append(extent._replace(tensor=chosen[extent.tensor]))
+        for tensor in part.tensors:
+            for place in filter(None, (keras_place(tensor), tensor.also_group)):
+                weight_map[f"/{_group_of(place)}"] = file.name
+    total = sum(tensor.nbytes for tensor in plan.tensors)
+    index_text = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (output.path / target).write_text(json.dumps(index_text, indent=2) + "\n", encoding="utf-8")
+    return extents
+
+
+def files_of(plan: Plan, largest: int, target: str) -> list[str]:
+    """Return the names of the files that are laid out beside an index of a name."""
+    return _names(target, _shards(plan, largest))
+
+
+def _names(target: str, shards: list[list[int]]) -> list[str]:
+    # As Keras derives them from the index's name.
     stem = Path(target).stem.replace(".weights", "")
+    return [f"{stem}_{number:05d}.weights.h5" for number in range(len(shards))]
+
+
+def _shards(plan: Plan, largest: int) -> list[list[int]]:
+    """Part a plan's tensors into shards, those of a layer into one."""
     layers: dict[str, list[int]] = {}
     # What stands in two places keeps both together.
     above = {
@@ -38,26 +71,12 @@ def lay_out(output: Output) -> list[Extent]:
     size = 0
     for indices in layers.values():
         nbytes = sum(plan.tensors[index].nbytes for index in indices)
-        if shards[-1] and size + nbytes > output.largest:
+        if shards[-1] and size + nbytes > largest:
             shards.append([])
             size = 0
         shards[-1] += indices
         size += nbytes
-    extents: list[Extent] = []
-    weight_map: dict[str, str] = {}
-    for number, chosen in enumerate(shards):
-        file = output.path / f"{stem}_{number:05d}.weights.h5"
-        part = replace(plan, tensors=tuple(plan.tensors[index] for index in chosen))
-        claim = {**output.provenance, "shard": [number + 1, len(shards)]}
-        for extent in lay_out_keras(replace(output, plan=part, provenance=claim, path=file)):
-            extents.append(extent._replace(tensor=chosen[extent.tensor]))
-        for tensor in part.tensors:
-            for place in filter(None, (keras_place(tensor), tensor.also_group)):
-                weight_map[f"/{_group_of(place)}"] = file.name
-    total = sum(tensor.nbytes for tensor in plan.tensors)
-    index_text = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-    (output.path / target).write_text(json.dumps(index_text, indent=2) + "\n", encoding="utf-8")
-    return extents
+    return shards
 
 
 def _group_of(place: str) -> str:

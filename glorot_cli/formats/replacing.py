@@ -39,7 +39,7 @@ def replacing(target: Path, nbytes: int, *, force: bool, kind: Kind, sync: bool)
             folders.settle(target)
             folders.check_folder(target, force=force)
         else:
-            _check_file(target, force=force)
+            check_file(target, force=force)
         check_free(target, nbytes)
         temporary, lock = leavings.create(target, folder=kind != "file")
     try:
@@ -106,7 +106,12 @@ def check_free(target: Path, nbytes: int) -> None:
         raise FormatError(f"cannot write {target}: {nbytes:,} bytes are needed, {free:,} are free")
 
 
-def _check_file(target: Path, *, force: bool) -> None:
+def check_file(target: Path, *, force: bool) -> None:
+    """Check that a file may be written, or replaced, before anything is drawn.
+
+    Raises:
+        FormatError: if it is there, and without `force`, or is no file.
+    """
     if target.is_dir():
         raise FormatError(f"cannot write {target}: it is a folder")
     if target.exists():

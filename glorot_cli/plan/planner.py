@@ -70,6 +70,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
         notices=(*planner.notices(), *notices(tensors)),
         defaulted=tuple(planner.guesses.defaulted),
         ranked=tuple(planner.guesses.ranked),
+        has_one_seed=planner.has_one_seed,
     )
 
 
@@ -93,6 +94,7 @@ class _Planner:
         # What each rule's condition comes to; None where that depends on the tensor's indices.
         self.conditions: dict[int, bool | None] = {}
         self.uses_seed = True
+        self.has_one_seed = spec.table.rng == DEFAULT
         # Whether any entry is left by conditions and empty ranges.
         self.stands = False
         self.asked: dict[str, Asked] = {}
@@ -272,6 +274,8 @@ class _Planner:
             seed = decided.seed
         if isinstance(law, Derived):
             self.derived.append((draft, choice.path))
+        if draft.seed is not None or decided.seed is not None or isinstance(law, Derived):
+            self.has_one_seed = False
         if self.spec.table.rng != DEFAULT:
             by_default = choice is draft.own and not choice.given
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path, by_default)

@@ -104,6 +104,7 @@ class Plan:
     `tensors` are those that a file holds; `entries` also those that are tied or skipped; `guesses`
     names those whose initializer a convention chose, for there was no spec; `defaulted` those whose
     initializer is the one of specs that name none, and `ranked` those whose axes are their rank's.
+    `has_one_seed` says that each tensor is drawn with `seed`, which decides nothing else.
     """
 
     tensors: tuple[PlannedTensor, ...]
@@ -116,6 +117,7 @@ class Plan:
     guesses: tuple[str, ...] = ()
     defaulted: tuple[str, ...] = ()
     ranked: tuple[str, ...] = ()
+    has_one_seed: bool = False
 
     def __getitem__(self, name: str) -> PlannedTensor:
         """Return the tensor of that name.

@@ -97,6 +97,14 @@ def init_document(plan: Plan, moments: Sequence[Moments | None], output: str) ->
     return {**document, "tensors": tensors, "output": output}
 
 
+def run_document(
+    spec: str, dtype: str, plan: Plan, moments: Sequence[Moments | None], output: str
+) -> Document:
+    """Return the document of one of several results."""
+    document = init_document(plan, moments, output)
+    return {"spec": spec, "dtype": dtype, **document, "tensors": list(document["tensors"])}
+
+
 def by_name(plan: Plan, moments: Sequence[Moments | None] | None) -> dict[str, Moments]:
     """Return the moments of the tensors that were drawn, by their names."""
     if moments is None:

@@ -1,5 +1,5 @@
 """The spec: what a user wrote, with the position of every value."""
 
-from glorot_cli.spec.model import Spec, load_spec
+from glorot_cli.spec.model import Spec, load_spec, read_source
 
-__all__ = ["Spec", "load_spec"]
+__all__ = ["Spec", "load_spec", "read_source"]

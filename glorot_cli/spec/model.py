@@ -294,12 +294,21 @@ def _tensor(stamped: Stamped, names: Names) -> TensorEntry:
     return validated(TensorEntry, stamped.item, names, stamped.path, "a tensor", STAMPS)
 
 
+def read_source(spec: str | PathLike[str]) -> Source:
+    """Read the text of a spec, from a path or from standard input (`-`), for several plans.
+
+    Raises:
+        SpecError: at the first character that is not understood.
+    """
+    return parse(*_read(spec))
+
+
 def load_spec(
-    spec: str | PathLike[str] | Mapping[str, Any],
+    spec: str | PathLike[str] | Mapping[str, Any] | Source,
     overrides: Mapping[str, Any] | None = None,
     dims: Mapping[str, object] | None = None,
 ) -> Spec:
-    """Read a spec from a path, from standard input (`-`) or from a mapping.
+    """Read a spec from a path, from standard input (`-`), from a mapping or from a text's source.
 
     `overrides` replace top-level keys, `dims` params or dims of that name; a string is a word for
     a param, an expression for a dim. Layers and tensors are taken as
@@ -311,7 +320,7 @@ def load_spec(
     if isinstance(spec, Mapping):
         source = Source("<spec>", _plain(spec), None)
     else:
-        source = parse(*_read(spec))
+        source = spec if isinstance(spec, Source) else read_source(spec)
     source = source._replace(overridden=frozenset(overrides or ()))
     try:
         return _model(source, _plain(overrides or {}), _plain(dims or {}))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from glorot_cli.errors import FormatError
 from glorot_cli.formats import safetensors, shards
 from glorot_cli.formats.base import INDEX, compact
-from glorot_cli.formats.folders import check_places, in_the_way, settle
+from glorot_cli.formats.folders import check_folder, check_places, in_the_way, settle
 from glorot_cli.formats.leavings import adopt_leavings, locked, sweep
 from glorot_cli.formats.replacing import check_free, errors_named, exists, replacing
 from glorot_cli.moments import Moments
@@ -106,10 +106,7 @@ def write_folder(
     if ranks is None and not resume:
         nbytes = sum(tensor.nbytes for tensor in plan.tensors)
         with replacing(folder, nbytes, force=force, kind="folder", sync=sync) as temporary:
-            check_places(sharded.names(), folder)
-            sharded = _without_what_is_there(
-                sharded, shards.written(folder) if folder.is_dir() else ()
-            )
+            sharded = _in_place_of(sharded)
             try:
                 found = write(replace(sharded, folder=temporary))
             except FormatError as error:
@@ -119,8 +116,7 @@ def write_folder(
     with errors_named(folder):
         settle(folder)
         adopt_leavings(folder)
-        if folder.exists() and not folder.is_dir():
-            raise FormatError(f"cannot write {folder}/: it is a file")
+        _check_is_folder(folder)
         folder.mkdir(exist_ok=True)
         with locked(folder, shared=ranks is not None):
             sweep(folder, shards.NAMES)
@@ -128,6 +124,44 @@ def write_folder(
                 _without_what_is_there(sharded), ranks=ranks or ALONE, resume=resume, force=force
             )
     return [found.get(tensor.name) for tensor in plan.tensors]
+
+
+def check_output(sharded: ShardedPlan, *, ranks: Ranks | None, resume: bool, force: bool) -> None:
+    """Check that `write_folder` will find nothing in its way, as things are now.
+
+    Raises:
+        FormatError: naming what is.
+        GlorotError: if the ranks cannot share the plan.
+    """
+    folder = sharded.folder
+    with errors_named(folder):
+        settle(folder)
+        if ranks is None and not resume:
+            check_folder(folder, force=force)
+            _in_place_of(sharded)
+            return
+        if ranks is not None:
+            check_divisible(sharded.plan)
+        _check_is_folder(folder)
+        rank, world_size = ranks or ALONE
+        mine = range(rank, len(sharded.parts), world_size)
+        check_shards(_without_what_is_there(sharded), mine, force=force, resume=resume)
+
+
+def _check_is_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FormatError(f"cannot write {folder}/: it is a file")
+
+
+def _in_place_of(sharded: ShardedPlan) -> ShardedPlan:
+    """Return what takes the place of an earlier run's folder, if there is one.
+
+    Raises:
+        FormatError: if others' files are in the way.
+    """
+    check_places(sharded.names(), sharded.folder)
+    ours = shards.written(sharded.folder) if sharded.folder.is_dir() else ()
+    return _without_what_is_there(sharded, ours)
 
 
 def _without_what_is_there(sharded: ShardedPlan, ours: Collection[PurePath] = ()) -> ShardedPlan:

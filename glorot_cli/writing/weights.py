@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from glorot_cli.writing.checkpoint import Checkpoint
     from glorot_cli.writing.sharding import ShardedPlan
 
+FOR_SHARDS = "--resume and ranks are for shards: give --max-shard-size"
 # Format 1 had no `per`: it took a tensor as one matrix where this one takes each kernel.
 PROVENANCE_FORMAT = 2
 
@@ -110,7 +111,7 @@ def write_weights(
             progress=progress,
         )
     if chosen.writer is None or resume or ranks is not None:
-        raise GlorotError("--resume and ranks are for shards: give --max-shard-size")
+        raise GlorotError(FOR_SHARDS)
     writer = chosen.writer()
     output = Output(
         plan,
@@ -118,7 +119,7 @@ def write_weights(
         target,
         target,
         parse_size(max_shard_size or SHARD_SIZE),
-        _configuration(chosen, config),
+        read_configuration(chosen, config),
     )
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
@@ -172,7 +173,7 @@ def plan_shards(
     # What few runs need is loaded by those.
     from glorot_cli.writing.sharding import ShardedPlan
 
-    configuration = _configuration(SHARDS, config)
+    configuration = read_configuration(SHARDS, config)
     parts = tuple(map(tuple, split(plan.tensors, parse_size(max_shard_size))))
     claim = provenance(plan, base)
     if base is not None:
@@ -183,8 +184,13 @@ def plan_shards(
     return ShardedPlan(plan, target, parts, claim, texts)
 
 
-def _configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:
-    """Read and check a model's configuration before anything is drawn."""
+def read_configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:
+    """Read and check a model's configuration before anything is drawn.
+
+    Raises:
+        GlorotError: if the format needs one that was not given, or takes none.
+        FormatError: if it is none.
+    """
     if config is None:
         if chosen.configuration == "keras":
             raise GlorotError(".keras needs the model's configuration: --config model.json")

@@ -1,0 +1,105 @@
+"""How the results of one command line are written, whichever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from glorot_cli.cli.results import Result
+from glorot_cli.errors import GlorotError
+
+if TYPE_CHECKING:
+    from glorot_cli.families import ModelConfig
+    from glorot_cli.formats import Format
+    from glorot_cli.moments import Moments
+    from glorot_cli.plan import Plan
+    from glorot_cli.writing.checkpoint import Checkpoint
+    from glorot_cli.writing.ranks import Ranks
+    from glorot_cli.writing.weights import WriteOptions
+
+NOT_ON_DASK = "--dask writes shards: give --max-shard-size, and no rank"
+
+
+class Way(NamedTuple):
+    """Hold what a command line says of how to write."""
+
+    format: str | None
+    max_shard_size: str | None
+    config: str | None
+    base: Checkpoint | None
+    ranks: Ranks | None
+    resume: bool
+    dask: str | None
+    workers: int | None
+    force: bool
+
+    def beside(self, result: Result) -> dict[str, bytes] | None:
+        """Return the texts that go beside a model's weights; None where they are no folder."""
+        if result.model is None:
+            return None
+        return _beside(result.model, result.output, self.format, self.config)
+
+    def shard_size(self, result: Result) -> str | None:
+        """Return the size of shards; a model's folder has them in any case."""
+        from glorot_cli.formats.shards import SHARD_SIZE
+
+        whole = None if self.beside(result) is None else SHARD_SIZE
+        return self.max_shard_size or whole
+
+    def format_of(self, result: Result) -> Format:
+        """Return the format of a result.
+
+        Raises:
+            GlorotError: if its name does not say which, or a model's configuration is given twice.
+        """
+        from glorot_cli.formats import choose_format
+
+        is_sharded = self.shard_size(result) is not None
+        return choose_format(result.output, self.format, sharded=is_sharded)
+
+    def write(
+        self, result: Result, plan: Plan, progress: Callable[[int], None] | None
+    ) -> list[Moments | None]:
+        """Write a result, and return what was drawn."""
+        from glorot_cli.writing.weights import write_weights
+
+        settings: WriteOptions = {
+            "max_shard_size": self.shard_size(result),
+            "config": self.config,
+            "beside": self.beside(result),
+            "workers": self.workers,
+            "force": self.force,
+            "progress": progress,
+        }
+        if self.dask is None:
+            return write_weights(
+                plan,
+                result.output,
+                format=self.format,
+                base=self.base,
+                ranks=self.ranks,
+                resume=self.resume,
+                **settings,
+            )
+        if settings["max_shard_size"] is None:
+            raise GlorotError(NOT_ON_DASK)
+        from glorot_cli.writing.cluster import write_on_cluster
+
+        return write_on_cluster(
+            self.dask, plan, result.output, base=self.base, resume=self.resume, **settings
+        )
+
+
+def _beside(
+    model: ModelConfig, output: str, format: str | None, config: str | None
+) -> dict[str, bytes] | None:
+    """Return the texts beside a model's weights, if the output is the folder of a model."""
+    from glorot_cli.derive.models import texts_beside
+
+    if config is not None:
+        raise GlorotError(f"--config: {model.path} is the configuration already; leave it out")
+    if format not in (None, "safetensors"):
+        return None
+    is_folder = output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+    return texts_beside(model) if is_folder else None
