@@ -521,8 +521,8 @@ TWO = "seed: 1\ninput_shape: [2]\nlayers: [{type: Dense, units: 3}]\n"
         (["init", "two.yaml", "-o", "./two.yaml", "--format", "npy"],
          "-o: ./two.yaml is the spec itself"),
         (["init", "two.yaml", "-o", "w.bin"],
-         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .npy, "
-         ".keras, .weights.json or /, found 'w.bin'; rename the output or choose with --format"),
+         "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .keras, "
+         ".weights.json, .npy or /, found 'w.bin'; rename the output or choose with --format"),
         (["init", "two.yaml", "-o", "w.h5", "--format", "hdf5"],
          "--format: expected safetensors, keras, h5, npy, found 'hdf5'"),
         (["init", "two.yaml", "-o", "w.npy"],
