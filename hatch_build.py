@@ -17,8 +17,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULE = "glorot_cli/streams/_kernels"
+SOURCES = ["_kernels.c", "_frameworks.c"]
 # Contraction would round a product and a sum once instead of twice: other bits.
-FLAGS = ["-std=c11", "-O3", "-fPIC", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
 
 
 class Kernels(BuildHookInterface):
@@ -32,7 +41,7 @@ class Kernels(BuildHookInterface):
         # A free-threaded Python has no stable ABI.
         if wish == "off" or sysconfig.get_config_var("Py_GIL_DISABLED"):
             return
-        reason = _compile(Path(self.root, f"{MODULE}.c"), built)
+        reason = _compile(built)
         if reason is not None:
             if wish == "require":
                 raise RuntimeError(f"the kernels were not built: {reason}")
@@ -44,7 +53,7 @@ class Kernels(BuildHookInterface):
         build_data["artifacts"].append(f"{MODULE}.abi3.so")
 
 
-def _compile(source: Path, built: Path) -> str | None:
+def _compile(built: Path) -> str | None:
     """Compile with the first compiler that can, or say why none could."""
     shared = (
         ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
@@ -55,7 +64,7 @@ def _compile(source: Path, built: Path) -> str | None:
     for compiler in filter(None, compilers):
         command = [
             *shlex.split(compiler), *FLAGS, *shared, f"-I{sysconfig.get_path('include')}",
-            str(source), "-o", str(built),
+            *(str(built.with_name(name)) for name in SOURCES), "-o", str(built),
         ]  # fmt: skip
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)

@@ -1,39 +1,13 @@
 /* The inner loops of the native stream: random words to values, with their moments, in one pass.
  *
  * NumPy code in aes_ctr.py, quantile.py and float8.py defines every bit; these loops give the same
- * ones. There is no key, no file and no policy here. Compile without -ffast-math and with
- * -ffp-contract=off: each multiplication and addition is rounded by itself.
+ * ones. There is no key, no file and no policy here.
  */
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "_kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#define X86 1
-#else
-#define X86 0
-#endif
-
-/* Values on their way stay in the first cache. */
-#define CHUNK 2048
-/* Sums are taken in so many lanes, in this order whatever the processor, so that they do not depend
- * on it. */
-#define LANES 16
 #define TAIL_TERMS 6
 #define TAIL_ROWS 432
 #define SEGMENTS 65536
-
-#define INLINE static inline __attribute__((always_inline))
-
-enum { FLOAT32, FLOAT64, FLOAT16, BFLOAT16, FLOAT8 };
-
-typedef struct {
-    double minimum, maximum, total, squares;
-} Moments;
 
 /* What turns words into values. `lines` has a constant and a slope for each segment, NaN where the
  * tail begins; `tail` has TAIL_TERMS coefficients for each sixteenth of an octave. */
@@ -111,128 +85,6 @@ __attribute__((target("avx512f"))) static void centre_avx512(const int32_t *word
 }
 #endif
 
-INLINE float from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
-INLINE uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    return bits;
-}
-
-/* To nearest even, of finite values that were clipped to the dtype's range. */
-INLINE uint16_t to_bfloat16(float value)
-{
-    uint32_t bits = bits_of(value);
-    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
-/* Adding a power of two leaves the fraction that float16 keeps in the last bits, rounded. */
-INLINE uint16_t to_float16(float value)
-{
-    uint32_t bits = bits_of(value), exponent = bits & 0x7F800000;
-    uint32_t shift = (exponent < 0x38800000 ? 0x38800000 : exponent) + (13u << 23);
-    float sum = from_bits(bits & 0x7FFFFFFF) + from_bits(shift);
-    uint32_t half = ((shift - (0x38800000 + (13u << 23))) >> 13) + (bits_of(sum) - shift);
-    return (uint16_t)(half | ((bits >> 16) & 0x8000));
-}
-
-INLINE float from_float16(uint16_t half)
-{
-    /* The exponent is moved by a multiplication, which also makes subnormals normal. */
-    float value = from_bits((uint32_t)(half & 0x7FFF) << 13) * 0x1p112f;
-    return from_bits(bits_of(value) | (uint32_t)(half & 0x8000) << 16);
-}
-
-/* A table of 2**17 entries says how the upper bits round, as float8.py has it; the 256 entries of
- * `back` are the values of each result. */
-typedef struct {
-    const uint8_t *table;
-    const float *back;
-} Float8;
-
-/* Round n values into the output, and leave in `values` what was stored. */
-INLINE void store(float *values, int n, int dtype, void *out, const Float8 *f8)
-{
-    if (dtype == FLOAT32) {
-        memcpy(out, values, 4 * (size_t)n);
-    } else if (dtype == BFLOAT16) {
-        uint16_t *to = out;
-        for (int i = 0; i < n; i++) {
-            to[i] = to_bfloat16(values[i]);
-            values[i] = from_bits((uint32_t)to[i] << 16);
-        }
-    } else if (dtype == FLOAT16) {
-        uint16_t *to = out;
-        for (int i = 0; i < n; i++) {
-            to[i] = to_float16(values[i]);
-            values[i] = from_float16(to[i]);
-        }
-    } else {
-        uint8_t *to = out;
-        for (int i = 0; i < n; i++) {
-            uint32_t bits = bits_of(values[i]);
-            to[i] = f8->table[bits >> 15 | ((bits & 0x7FFF) != 0)];
-            values[i] = f8->back[to[i]];
-        }
-    }
-}
-
-typedef struct {
-    float minimum[LANES], maximum[LANES];
-    double total, squares;
-} Sums;
-
-INLINE void begin_sums(Sums *sums)
-{
-    for (int k = 0; k < LANES; k++) {
-        sums->minimum[k] = INFINITY;
-        sums->maximum[k] = -INFINITY;
-    }
-    sums->total = sums->squares = 0.0;
-}
-
-/* Add at most CHUNK values: in float32 within the chunk, in float64 across chunks. */
-INLINE void add_sums(Sums *sums, const float *values, int n, float centre)
-{
-    float total[LANES] = {0}, squares[LANES] = {0};
-    int whole = n - n % LANES;
-    for (int i = 0; i < whole; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            float value = values[i + k], d = value - centre;
-            sums->minimum[k] = value < sums->minimum[k] ? value : sums->minimum[k];
-            sums->maximum[k] = value > sums->maximum[k] ? value : sums->maximum[k];
-            total[k] += d;
-            squares[k] += d * d;
-        }
-    for (int i = whole; i < n; i++) {
-        float value = values[i], d = value - centre;
-        sums->minimum[0] = value < sums->minimum[0] ? value : sums->minimum[0];
-        sums->maximum[0] = value > sums->maximum[0] ? value : sums->maximum[0];
-        total[0] += d;
-        squares[0] += d * d;
-    }
-    for (int k = 0; k < LANES; k++) {
-        sums->total += total[k];
-        sums->squares += squares[k];
-    }
-}
-
-INLINE Moments end_sums(const Sums *sums)
-{
-    Moments m = {sums->minimum[0], sums->maximum[0], sums->total, sums->squares};
-    for (int k = 1; k < LANES; k++) {
-        m.minimum = sums->minimum[k] < m.minimum ? sums->minimum[k] : m.minimum;
-        m.maximum = sums->maximum[k] > m.maximum ? sums->maximum[k] : m.maximum;
-    }
-    return m;
-}
-
 INLINE void clip(float *values, int n, float low, float high)
 {
     for (int i = 0; i < n; i++) {
@@ -241,8 +93,6 @@ INLINE void clip(float *values, int n, float low, float high)
         values[i] = value < high ? value : high;
     }
 }
-
-static const int item_size[] = {4, 8, 2, 2, 1};
 
 INLINE Moments uniform(const int32_t *words, Py_ssize_t count, float scale, const Law *law,
                        int dtype, char *out, const Float8 *f8, float about)
@@ -341,8 +191,8 @@ INLINE Moments normal(const int32_t *words, Py_ssize_t count, const Law *law, in
 
 FOR_EACH(portable, , centre_portable)
 #if X86
-FOR_EACH(avx2, __attribute__((target("avx2"))), centre_avx2)
-FOR_EACH(avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), centre_avx512)
+FOR_EACH(avx2, AVX2, centre_avx2)
+FOR_EACH(avx512, AVX512, centre_avx512)
 #endif
 
 typedef struct {
@@ -368,19 +218,20 @@ static int supported(int set)
     __builtin_cpu_init();
     if (set == 0)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("fma");
     if (set == 1)
-        return __builtin_cpu_supports("avx2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
     return set == SETS - 1;
 }
 
-static PyObject *as_tuple(Moments m)
+PyObject *as_tuple(Moments m)
 {
     return Py_BuildValue("(dddd)", m.minimum, m.maximum, m.total, m.squares);
 }
 
-static int check_set(int set)
+int check_set(int set)
 {
     if (set >= 0 && set < SETS && supported(set))
         return 1;
@@ -506,6 +357,14 @@ static PyMethodDef methods[] = {
      "normal(set, words, out, dtype, lines, tail, stddev, centre, clips, low, high, about, table, "
      "back)"},
     {"moments", py_moments, METH_VARARGS, "moments(set, values, about) of float32 values"},
+    {"mersenne", py_mersenne, METH_VARARGS, "mersenne(set, state, words)"},
+    {"threefry", py_threefry, METH_VARARGS, "threefry(set, key0, key1, first, itemsize, words)"},
+    {"philox", py_philox, METH_VARARGS, "philox(set, key0, key1, high0, high1, first, words)"},
+    {"box_muller", py_box_muller, METH_VARARGS,
+     "box_muller(set, words, out, dtype, mean, stddev, about)"},
+    {"range", py_range, METH_VARARGS,
+     "range(set, words, out, dtype, shift, mask, offset, scale, span, least, fuses, steps, floor, "
+     "last, first, wraps, about)"},
     {"sets", py_sets, METH_NOARGS, "The instruction sets of this processor, the fastest first."},
     {NULL, NULL, 0, NULL}};
 static PyModuleDef_Slot slots[] = {{0, NULL}};

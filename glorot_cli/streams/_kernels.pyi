@@ -35,3 +35,30 @@ def normal(
     back: Buffer,
 ) -> tuple[float, float, float, float]: ...
 def moments(set: int, values: Buffer, about: float) -> tuple[float, float, float, float]: ...
+def mersenne(set: int, state: Buffer, words: Buffer) -> None: ...
+def threefry(set: int, key0: int, key1: int, first: int, itemsize: int, words: Buffer) -> None: ...
+def philox(
+    set: int, key0: int, key1: int, high0: int, high1: int, first: int, words: Buffer
+) -> None: ...
+def box_muller(
+    set: int, words: Buffer, out: Buffer, dtype: int, mean: float, stddev: float, about: float
+) -> tuple[float, float, float, float]: ...
+def range(
+    set: int,
+    words: Buffer,
+    out: Buffer,
+    dtype: int,
+    shift: int,
+    mask: int,
+    offset: int,
+    scale: float,
+    span: float,
+    least: float,
+    fuses: int,
+    steps: int,
+    floor: float,
+    last: float,
+    first: float,
+    wraps: int,
+    about: float,
+) -> tuple[float, float, float, float]: ...

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.moments import Moments
+from glorot_cli.streams.kernels import CODES, kernels, measured
 from glorot_cli.streams.request import Array
 
 STEP = 16
 CHUNK = 1 << 14
 
+_MASK = np.uint32(0xFFFFFF)
 _LOG = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
@@ -27,18 +30,31 @@ _COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _QUARTER = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 
 
-def fill_normals(fractions: Array, mean: float, stddev: float, out: Array) -> None:
-    """Turn words below 2**24 into normal values: of 16, eight radii, then eight angles."""
+def fill_normals(fractions: Array, mean: float, stddev: float, out: Array) -> Moments | None:
+    """Turn words, or their low 24 bits, into normal values: of 16, eight radii, then eight angles.
+
+    float16 and bfloat16 are the float32 values, rounded. The words may lie where the float32 values
+    go. The moments about the mean are returned where they cost no further pass.
+    """
+    found = kernels()
+    if found is not None and out.flags.c_contiguous:
+        about = float(np.float32(mean))
+        sums = found.module.box_muller(
+            found.number, fractions, out.view(np.uint8), CODES[out.dtype.name], mean, stddev, about
+        )
+        return measured(out.size, about, *sums)
     for start in range(0, out.size, CHUNK):
         stop = min(start + CHUNK, out.size)
-        unit = fractions[start:stop].astype(np.float32)
+        unit = (fractions[start:stop] & _MASK).astype(np.float32)
         np.multiply(unit, np.float32(2.0**-24), out=unit)
         pairs = unit.reshape(-1, 2, STEP // 2)
         radius = np.sqrt(np.float32(-2.0) * _logarithm(np.float32(1.0) - pairs[:, 0]))
         sine, cosine = _sine_and_cosine(np.float32(2.0 * math.pi) * pairs[:, 1])
-        result = out[start:stop].reshape(-1, 2, STEP // 2)
-        result[:, 0] = _fused(radius * cosine, np.float32(stddev), np.float32(mean))
-        result[:, 1] = _fused(radius * sine, np.float32(stddev), np.float32(mean))
+        values = np.empty_like(pairs)
+        values[:, 0] = _fused(radius * cosine, np.float32(stddev), np.float32(mean))
+        values[:, 1] = _fused(radius * sine, np.float32(stddev), np.float32(mean))
+        np.copyto(out[start:stop], values.reshape(-1), casting="unsafe")
+    return None
 
 
 def _logarithm(x: Array) -> Array:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from glorot_cli.dtypes import numpy_dtype
-from glorot_cli.streams import threefry
+from glorot_cli.streams import ranges, threefry
 from glorot_cli.streams.fused import fused_float32, fused_float64
+from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Array, Draw
 from glorot_cli.streams.scratch import scratch
 
 # How many random bits the frameworks' unit draws keep: those of the fraction.
 _BITS = {"float32": 23, "float64": 52, "float16": 10, "bfloat16": 7}
+# Where in a word they lie: by how much it is shifted, and the mask after that.
+_PLACES = {
+    "float32": (9, 0x7FFFFF), "float64": (12, 2**52 - 1), "float16": (6, 0x3FF),
+    "bfloat16": (1, 0x7F),
+}  # fmt: skip
 
 
 def uniform(key: threefry.Key, low: float, high: float, dtype: str, fma: bool) -> Draw:
@@ -27,6 +34,11 @@ def uniform(key: threefry.Key, low: float, high: float, dtype: str, fma: bool) -
         return scaled(key, most, dtype)
     unit, kind = _unit(key, dtype), held.type
     span = kind(most) - kind(least)
+    step = 2.0 ** -_BITS[dtype]
+    law = Range(*_PLACES[dtype], 0, step, float(span), least, fuses=fma, floor=least)
+    compiled = _compiled(key, law, (low + high) / 2.0, dtype)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, threefry.CHUNK):
@@ -48,6 +60,11 @@ def scaled(key: threefry.Key, scale: float, dtype: str) -> Draw:
     """Draw `jax.random.uniform(key, shape, dtype, -1) * scale`, with a scale of that dtype."""
     bits = _BITS[dtype]
     held = numpy_dtype(dtype)
+    factor = scale * 2.0 ** (1 - bits)
+    law = Range(*_PLACES[dtype], 1 << (bits - 1), factor)
+    compiled = _compiled(key, law, 0.0, dtype)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, threefry.CHUNK):
@@ -55,7 +72,6 @@ def scaled(key: threefry.Key, scale: float, dtype: str) -> Draw:
             words = _fractions(key, first + start, part.size, dtype)
             signed = words.view(np.int64 if words.itemsize == 8 else np.int32)
             np.subtract(signed, signed.dtype.type(1 << (bits - 1)), out=signed)
-            factor = scale * 2.0 ** (1 - bits)
             if part.itemsize >= 4:
                 np.copyto(part, signed, casting="unsafe")
                 np.multiply(part, held.type(factor), out=part)
@@ -68,10 +84,19 @@ def scaled(key: threefry.Key, scale: float, dtype: str) -> Draw:
     return draw
 
 
+def _compiled(key: threefry.Key, law: Range, about: float, dtype: str) -> Draw | None:
+    return ranges.drawer(law, about, dtype, functools.partial(threefry.fill_words, key))
+
+
 def _in_steps(key: threefry.Key, least: float, most: float, dtype: str) -> Draw:
     """Multiply and add in float32, each rounded to the dtype."""
     held = numpy_dtype(dtype)
     unit, span = _unit(key, dtype), np.float32(_cast(most - least, held))
+    step = 2.0 ** -_BITS[dtype]
+    law = Range(*_PLACES[dtype], 0, step, float(span), least, steps=True, floor=least)
+    compiled = _compiled(key, law, (least + most) / 2.0, dtype)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, threefry.CHUNK):

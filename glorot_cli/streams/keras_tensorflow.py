@@ -6,7 +6,8 @@ import numpy as np
 
 from glorot_cli.distributions import Uniform
 from glorot_cli.dtypes import numpy_dtype
-from glorot_cli.streams import philox
+from glorot_cli.streams import philox, ranges
+from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Array, Draw, Request, check_framework, refusal
 from glorot_cli.streams.scratch import scratch
 
@@ -59,6 +60,11 @@ def _uniform(words: _Words, low: float, high: float, dtype: str) -> Draw:
     held, bits = numpy_dtype(dtype), _BITS[dtype]
     least, most = (np.float32(np.float32(bound).astype(held)) for bound in (low, high))
     span = np.float32((most - least).astype(held))
+    scale = np.float32(span * np.float32(2.0**-bits))
+    law = Range(0, (1 << bits) - 1, 0, float(scale), least=float(least), steps=True)
+    compiled = ranges.drawer(law, (low + high) / 2.0, dtype, words.draw)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, _PIECE):
@@ -69,7 +75,7 @@ def _uniform(words: _Words, low: float, high: float, dtype: str) -> Draw:
             np.bitwise_and(fractions, np.int32((1 << bits) - 1), out=fractions)
             np.copyto(values, fractions, casting="unsafe")
             # Scaling by a power of two is exact, so it may come first.
-            np.multiply(values, np.float32(span * np.float32(2.0**-bits)), out=values)
+            np.multiply(values, scale, out=values)
             if values is not part:
                 np.copyto(part, values, casting="unsafe")
                 np.copyto(values, part, casting="unsafe")

@@ -8,7 +8,8 @@ import numpy as np
 
 from glorot_cli.distributions import Normal, Uniform
 from glorot_cli.dtypes import numpy_dtype
-from glorot_cli.streams import mersenne
+from glorot_cli.streams import mersenne, ranges
+from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Array, Draw, Request, check_framework, lazily, refusal
 from glorot_cli.streams.scratch import scratch
 from glorot_cli.streams.torch_normal import Place, normals
@@ -44,6 +45,10 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
     kind = np.float64 if wide else np.float32
     # Scaling by a power of two is exact, so it may come first.
     span, addend = kind(kind(high - low) * kind(2.0 ** (-53 if wide else -24))), kind(low)
+    law = Range(0, 0xFFFFFF, 0, float(span), least=float(addend))
+    compiled = ranges.drawer(law, (low + high) / 2.0, request.dtype, words.draw)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         fractions = out.view(np.uint64 if wide else np.uint32)
@@ -62,6 +67,10 @@ def _lower(request: Request, low: float, high: float) -> Draw:
     words = mersenne.words_of(request.seed)
     held = numpy_dtype(request.dtype)
     span, addend = np.float32(high - low), np.float32(np.float64(low).astype(held))
+    law = Range(0, 0xFFFFFF, 0, 2.0**-24, float(span), float(addend), steps=True, wraps=True)
+    compiled = ranges.drawer(law, (low + high) / 2.0, request.dtype, words.draw)
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         fractions = scratch(0, out.size, np.uint32)

@@ -29,7 +29,8 @@ WORDS = 1 << 18
 # Within these the squares of float32 neither overflow nor vanish; beyond, NumPy scales them.
 LEAST_STD, MOST_STD = 1e-15, 1e15
 
-_DTYPES = {"float32": 0, "float16": 2, "bfloat16": 3, "float8_e4m3fn": 4, "float8_e5m2": 4}
+# The loops' names of the dtypes that they draw.
+CODES = {"float32": 0, "float16": 2, "bfloat16": 3, "float8_e4m3fn": 4, "float8_e5m2": 4}
 _NOTHING = b""
 
 
@@ -79,11 +80,11 @@ def drawer(
     largest value that the dtype and the distribution allow.
     """
     found = kernels()
-    if found is None or dtype not in _DTYPES:
+    if found is None or dtype not in CODES:
         return None
     tables = _float8(dtype) if dtype.startswith("float8") else (_NOTHING, _NOTHING)
     about = float(np.float32(distribution.mean(shape)))
-    code, (low, high) = _DTYPES[dtype], bounds
+    code, (low, high) = CODES[dtype], bounds
     clips = int(dtype != "float32" or not isinstance(distribution, Normal))
     match distribution:
         case Uniform(limit=None):
@@ -108,7 +109,7 @@ def drawer(
             run = functools.partial(found.module.normal, found.number)
         case _:
             return None
-    measured = LEAST_STD < distribution.std(shape) < MOST_STD
+    std = distribution.std(shape)
 
     def draw(first: int, out: Array) -> Moments | None:
         if out.itemsize == 4:  # the words lie where their values go
@@ -121,10 +122,20 @@ def drawer(
 
     def loop(first: int, out: Array, words: Array) -> Moments | None:
         fill_words(first, words)
-        least, most, total, squares = run(words, out.view(np.uint8), code, *arguments)
-        return Moments.of_sums(out.size, least, most, about, total, squares) if measured else None
+        sums = run(words, out.view(np.uint8), code, *arguments)
+        return measured(out.size, about, *sums) if LEAST_STD < std < MOST_STD else None
 
     return draw
+
+
+def measured(
+    count: int, about: float, least: float, most: float, total: float, squares: float
+) -> Moments | None:
+    """Return the moments of what the loops drew, or None where float32 does not hold the sums."""
+    largest = max(-least, most, abs(about))
+    if not (LEAST_STD < largest < MOST_STD or largest == 0.0):
+        return None
+    return Moments.of_sums(count, least, most, about, total, squares)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from glorot_cli.streams.in_order import InOrder
+from glorot_cli.streams.kernels import Kernels, kernels
 from glorot_cli.streams.request import Array
 from glorot_cli.streams.scratch import scratch
 
@@ -16,6 +17,10 @@ CHUNK = 1 << 16
 def words_of(seed: int) -> InOrder:
     """Return the words of a seed, uint32."""
     state: Any = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+    found = kernels()
+    if found is not None:
+        compiled = _Compiled(found, np.append(state["state"]["key"], state["state"]["pos"]))
+        return InOrder(compiled, compiled.fill, np.uint32)
     bits = np.random.MT19937(0)
     bits.state = {"bit_generator": "MT19937", "state": state["state"]}
     generator = np.random.Generator(bits)
@@ -26,6 +31,25 @@ def words_of(seed: int) -> InOrder:
             part[:] = generator.integers(0, 2**32, part.size, dtype=np.uint32)
 
     return InOrder(bits, fill, np.uint32)
+
+
+class _Compiled:
+    """Hold the 624 words of a state, and behind them how many are used up."""
+
+    def __init__(self, found: Kernels, state: Array) -> None:
+        self._kernels = found
+        self._state = state.astype(np.uint32)
+
+    @property
+    def state(self) -> bytes:
+        return self._state.tobytes()
+
+    @state.setter
+    def state(self, state: bytes) -> None:
+        self._state = np.frombuffer(state, np.uint32).copy()
+
+    def fill(self, out: Array) -> None:
+        self._kernels.module.mersenne(self._kernels.number, self._state, out)
 
 
 def draw_fractions(words: InOrder, first: int, out: Array) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.streams.kernels import kernels
 from glorot_cli.streams.scratch import scratch
 
 # Counters a piece: smaller ones lose to NumPy's calls, larger ones to the cache.
@@ -36,8 +37,12 @@ def one(counter: Counter, key: Key) -> Counter:
 def fill_words(high: tuple[int, int], key: Key, first: int, words: Array) -> None:
     """Write the words of the counters (i, high), i from `first` on, four for each counter.
 
-    `words` are uint32, four times as many as counters; of those at most CHUNK and one.
+    `words` are uint32, four times as many as counters; of those at most CHUNK and one by NumPy.
     """
+    found = kernels()
+    if found is not None:
+        found.module.philox(found.number, *key, *high, first, words)
+        return
     size = words.size // 4
     low = first & _MASK
     if low + size > 1 << 32:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.streams.kernels import kernels
 from glorot_cli.streams.scratch import scratch
 
 # Smaller pieces lose to NumPy's calls, larger ones to the cache.
@@ -24,8 +25,10 @@ _INDICES.flags.writeable = False
 def fill_words(key: Key, first: int, words: Array) -> None:
     """Write both halves' exclusive or for the counters [first, first + len(words)).
 
-    `words` are uint32, at most CHUNK of them.
+    `words` are uint32, at most CHUNK of them by NumPy.
     """
+    if _compiled(key, first, words):
+        return
     size = words.size
     x0, x1 = scratch(0, size, np.uint32), scratch(1, size, np.uint32)
     _mix(key, first, x0, x1, words)
@@ -35,14 +38,24 @@ def fill_words(key: Key, first: int, words: Array) -> None:
 def fill_words64(key: Key, first: int, words: Array) -> None:
     """Write both halves, the first one high, for the counters [first, first + len(words)).
 
-    `words` are uint64, at most CHUNK of them.
+    `words` are uint64, at most CHUNK of them by NumPy.
     """
+    if _compiled(key, first, words):
+        return
     size = words.size
     x0, x1 = scratch(0, size, np.uint32), scratch(1, size, np.uint32)
     _mix(key, first, x0, x1, scratch(2, size, np.uint32))
     np.copyto(words, x0)
     np.left_shift(words, np.uint64(32), out=words)
     np.bitwise_or(words, x1, out=words)
+
+
+def _compiled(key: Key, first: int, words: Array) -> bool:
+    """Write the words by the compiled loops, or say that there are none."""
+    found = kernels()
+    if found is not None:
+        found.module.threefry(found.number, *key, first, words.itemsize, words)
+    return found is not None
 
 
 def _mix(key: Key, first: int, x0: Array, x1: Array, turned: Array) -> None:

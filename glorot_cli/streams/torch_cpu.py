@@ -13,9 +13,10 @@ import numpy as np
 
 from glorot_cli.distributions import Constant, Normal, Ones, Patched, Uniform
 from glorot_cli.dtypes import numpy_dtype
-from glorot_cli.streams import mersenne
+from glorot_cli.streams import mersenne, ranges
 from glorot_cli.streams.fused import fused_float32, fused_float64
 from glorot_cli.streams.in_order import InOrder
+from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Array, Draw, Request, check_framework, lazily, refusal
 from glorot_cli.streams.scratch import scratch
 from glorot_cli.streams.torch_normal import Place, after, normals
@@ -77,6 +78,17 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
     span = np.float32(most - least)
     symmetric = request.fma and least == -most
     first_value, last_value = least.astype(held), most.astype(held)
+    if symmetric:
+        law = Range(0, 0xFFFFFF, 1 << 23, float(most * np.float32(2.0**-23)))
+    else:
+        law = Range(0, 0xFFFFFF, 0, 2.0**-24, float(span), float(least), fuses=request.fma)
+    if not symmetric or request.dtype != "float32":
+        law = law._replace(last=float(last_value), first=float(first_value))
+    compiled = ranges.drawer(
+        law, (low + high) / 2.0, request.dtype, lambda first, out: words.draw(begin + first, out)
+    )
+    if compiled is not None:
+        return compiled
 
     def draw(first: int, out: Array) -> None:
         whole = out if out.itemsize == 4 else scratch(0, out.size, np.float32)

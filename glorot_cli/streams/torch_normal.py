@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glorot_cli.moments import Moments
 from glorot_cli.streams import box_muller
 from glorot_cli.streams.box_muller import STEP
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Array, Draw
 from glorot_cli.streams.scratch import scratch
-
-_MASK = np.uint32(0xFFFFFF)
 
 
 class Place(NamedTuple):
@@ -49,15 +48,16 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
 
     even = count - count % STEP
 
-    def fill(first: int, out: Array) -> None:
-        fractions = scratch(0, out.size, np.uint32)
+    def fill(first: int, out: Array) -> Moments | None:
+        fractions = out.view(np.uint32)
         words.draw(place.word + first, fractions)
-        np.bitwise_and(fractions, _MASK, out=fractions)
-        box_muller.fill_normals(fractions, mean, stddev, out)
+        return box_muller.fill_normals(fractions, mean, stddev, out)
 
-    def draw(first: int, out: Array) -> None:
+    def draw(first: int, out: Array) -> Moments | None:
         end = first + out.size
         start, stop = first - first % STEP, min(-(-end // STEP) * STEP, even)
+        if start == first and stop == end:
+            return fill(first, out)
         if start < stop:
             values = scratch(1, stop - start, np.float32)
             fill(start, values)
@@ -67,6 +67,7 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
             fill(count, values)
             begin = max(first, count - STEP)
             out[begin - first :] = values[begin - count + STEP : end - count + STEP]
+        return None
 
     return draw
 
