@@ -277,7 +277,7 @@ def test_a_base_that_is_replaced_while_its_headers_are_read(
         glorot.write_weights(planned(tensors=ONE), "old", max_shard_size="5GB")
     read = read_headers
 
-    def slowly(path: Path) -> StoredFile:
+    def slowly(path: Path, key: str | None = None) -> StoredFile:
         monkeypatch.setattr(base_files, "read_headers", read)
         found = read(path)
         saved(x=np.zeros((300, 40), "f4"))

@@ -14,7 +14,10 @@ import pytest
 
 Run = Callable[..., tuple[int, str, str]]
 
-TORCH = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
+TORCH = (
+    "a folder of torch's files without an index, which glorot does not read; give one of its files "
+    "at a time"
+)
 CHECKPOINT = (
     "a TensorFlow checkpoint, which glorot does not read; load it in TensorFlow or Keras and save "
     "its weights as .weights.h5 or .h5"
@@ -69,10 +72,6 @@ def tar() -> bytes:
 # An index of a checkpoint ends with LevelDB's magic number; data has no mark but its name.
 LEVELDB = bytes(40) + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 FILES: dict[str, tuple[bytes, str]] = {
-    "zip.pt": (torch_zip(), TORCH),
-    "pytorch_model.bin": (torch_zip(), TORCH),
-    "legacy.pth": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", TORCH),
-    "legacy.safetensors": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", TORCH),
     "model.gguf": (b"GGUF\x03\0\0\0" + bytes(32), GGUF),
     "named.gguf": (b"\0\1\2\3" * 9, GGUF),
     "model.onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x10", ONNX),
@@ -119,7 +118,7 @@ FOLDERS = {
     "TensorFlow": (["checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"], CHECKPOINT),
     "Orbax": (["_METADATA", "manifest.ocdbt", "d/abc"], ORBAX),
     "Orbax of Flax": (["default/_METADATA", "default/manifest.ocdbt"], ORBAX),
-    "torch": (["config.json", "pytorch_model.bin"], TORCH),
+    "torch": (["config.json", "consolidated.00.pth", "consolidated.01.pth"], TORCH),
     "Flax": (["config.json", "flax_model.msgpack"], MSGPACK),
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 import glorot_cli as glorot
 from glorot_cli.dtypes import DTYPES
-from glorot_cli.formats import FORMATS, OPTIONS, Format, choose_format, hdf5_process
+from glorot_cli.formats import FORMATS, OPTIONS, Format, choose_format, reader_process
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.table import SAFETENSORS
 
@@ -104,13 +104,13 @@ def test_a_process_reads_the_formats_that_have_one(
 ) -> None:
     path = written(form, planned(**ONE))
     started: list[str] = []
-    ask = hdf5_process.Process.ask
+    ask = reader_process.Process.ask
 
-    def count(self: hdf5_process.Process, *arguments: Any) -> tuple[bytes, bytes, float]:
+    def count(self: reader_process.Process, *arguments: Any) -> tuple[bytes, bytes, float]:
         started.append("asked")
         return ask(self, *arguments)
 
-    monkeypatch.setattr(hdf5_process.Process, "ask", count)
+    monkeypatch.setattr(reader_process.Process, "ask", count)
     read_headers(path)
     assert bool(started) == (form.process is not None)
 

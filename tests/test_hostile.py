@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli import child
 from glorot_cli.derive import derive_spec, spec_text
-from glorot_cli.formats import hdf5_process, hdf5_walk
+from glorot_cli.formats import hdf5_process, hdf5_walk, reader_process
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile
 from glorot_cli.hdf5_reader import __main__ as reader
@@ -215,8 +216,8 @@ def test_a_file_that_hdf5_never_ends_to_read(run: Run, monkeypatch: pytest.Monke
 
 
 def test_memory_that_hdf5_may_not_have(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5_process, "LARGEST_MEMORY", 40 << 20)
-    monkeypatch.setattr(hdf5_process, "_process", hdf5_process.Process())
+    small = hdf5_process.PROGRAM._replace(memory=40 << 20)
+    monkeypatch.setattr(hdf5_process, "_process", reader_process.Process(small))
     code, out, err = run("inspect", "bomb.h5")
     assert (code, out) == (2, "")
     assert err.startswith("glorot: bomb.h5: 'w': HDF5 ")
@@ -238,13 +239,13 @@ def test_how_a_process_ended_is_one_line(
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\n{program}\n")
     script.chmod(0o755)
-    monkeypatch.setattr(hdf5_process, "_process", hdf5_process.Process())
+    monkeypatch.setattr(hdf5_process, "_process", reader_process.Process(hdf5_process.PROGRAM))
     monkeypatch.setattr(sys, "executable", str(script))
     assert run("inspect", "cycle.h5") == (2, "", f"glorot: cycle.h5: {how}\n")
 
 
 def test_a_process_that_is_not_started_or_gone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = hdf5_process.Process()
+    fresh = reader_process.Process(hdf5_process.PROGRAM)
     monkeypatch.setattr(hdf5_process, "_process", fresh)
 
     def living() -> subprocess.Popen[bytes]:
@@ -271,7 +272,7 @@ def test_a_process_that_is_not_started_or_gone(run: Run, monkeypatch: pytest.Mon
 
 
 def test_a_process_that_is_stopped_for_a_while_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = hdf5_process.Process()
+    fresh = reader_process.Process(hdf5_process.PROGRAM)
     monkeypatch.setattr(hdf5_process, "_process", fresh)
     read_headers("cycle.h5")
     assert fresh._process is not None
@@ -301,7 +302,7 @@ def test_processor_time_is_counted_over_all_blocks() -> None:
 def test_the_answers_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run here what otherwise runs in a process of its own."""
     limits: list[int] = []
-    monkeypatch.setattr(reader, "_limit", lambda kind, value, most: limits.append(value))
+    monkeypatch.setattr(child, "limit", lambda kind, value, most: limits.append(value))
     names = [*sorted(NAMES, key=str.encode), "\\xff"]
     files = ["names.h5", "cycle.h5", "bomb.h5", "many_links.h5", "never_written.h5", "cut.h5"]
     listings = [

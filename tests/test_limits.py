@@ -294,7 +294,7 @@ def test_samples_are_smaller_where_there_are_many(
 def test_the_documented_limits_are_the_codes() -> None:
     text = (Path(__file__).parents[1] / "docs" / "limits.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w.]+)\.(\w+)` \| ([\d,]+)( MiB)? \|", text, re.MULTILINE)
-    assert len(rows) == text.count("\n| `") == 27
+    assert len(rows) == text.count("\n| `") == 36
     for module, name, value, unit in rows:
         found = getattr(import_module(f"glorot_cli.{module}"), name)
         assert found == int(value.replace(",", "")) << (20 if unit else 0), name

@@ -49,7 +49,6 @@ TEXT = (
     "expected a weight file, found text; "
     "if it is a spec: glorot plan SPEC, or glorot verify FILE --spec SPEC"
 )
-PICKLE = "a torch pickle, which glorot does not read; save it by safetensors.torch.save_file"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_what_is_no_weight_file(content: bytes, found: str) -> None:
          "its header takes 2328 bytes, the file has 100; is it cut short?"),
         (b"\x10\x09\0\0\0\0\0\0",
          "its header takes 2328 bytes, the file has 8; is it cut short?"),
-        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", PICKLE),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "its pickle is cut short"),
     ],
 )  # fmt: skip
 def test_what_is_something_else_or_cut_short(content: bytes, found: str) -> None:
@@ -102,7 +101,7 @@ def test_a_pickle_of_torch() -> None:
     with zipfile.ZipFile("t.pt", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02.")
         archive.writestr("archive/data/0", bytes(8))
-    assert refusal("t.pt") == f"t.pt: {PICKLE}"
+    assert refusal("t.pt") == "t.pt: its pickle is damaged: pop from empty list"
 
 
 def test_what_is_no_file() -> None:

@@ -16,7 +16,9 @@ ROOT = Path(glorot_cli.__file__).parent
 
 # Each may import what stands above it, and nothing below.
 ORDER = [
+    "child",
     "hdf5_reader",
+    "torch_reader",
     "errors",
     "elementary",
     "expressions",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.blocks import Block, Progress, each_block, is_readable
 from glorot_cli.formats.elements import Box, Elements, boxes
-from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.reading import is_torch, read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -90,6 +91,7 @@ def diff_weights(
     *,
     tolerance: float | None = None,
     renames: Sequence[Rename] = (),
+    key: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Diff:
@@ -98,17 +100,36 @@ def diff_weights(
     Without a `tolerance` the bits must be equal; with one, elements may differ by as much, in value
     and whatever their dtypes, and NaN equals NaN; whole numbers are compared exactly. `renames`
     lead from the first file's names, and orders of axes, to the second's. Names are those of the
-    layers where a file says them.
+    layers where a file says them. `key` chooses the mapping of weights in files of torch's.
 
     Raises:
         FormatError: if a file cannot be read.
         GlorotError: if a rename does not fit.
     """
     check_tolerance(tolerance)
-    file, other = read_headers(path), read_headers(other_path)
+    file, other = read_pair(path, other_path, key)
     return diff_stored(
         file, other, tolerance=tolerance, renames=renames, workers=workers, progress=progress
     )
+
+
+def read_pair(
+    path: str | os.PathLike[str], other_path: str | os.PathLike[str], key: str | None
+) -> tuple[StoredFile, StoredFile]:
+    """Read the headers of two files; a key is for those of them that torch wrote.
+
+    Raises:
+        FormatError: if a file cannot be read, or the key is for neither.
+    """
+    paths = Path(path), Path(other_path)
+    keyed = [key is not None and is_torch(each) for each in paths]
+    if key is not None and not any(keyed):
+        keyed[0] = True  # and refused
+    one, two = (
+        read_headers(each, key if has_key else None)
+        for each, has_key in zip(paths, keyed, strict=True)
+    )
+    return one, two
 
 
 def check_tolerance(tolerance: float | None) -> None:

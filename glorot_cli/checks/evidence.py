@@ -100,6 +100,7 @@ def judge_weights(
     *,
     false_alarm: float = 1e-3,
     kept: Sequence[str] = (),
+    key: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
@@ -107,14 +108,14 @@ def judge_weights(
 
     The chance of any alarm on a good file is at most `false_alarm`: it is shared out equally among
     the tensors and their tests, whose p-values are bounds. Elements may be off by one rounding.
-    `kept` is as for `verify_weights`.
+    `kept` and `key` are as for `verify_weights`.
 
     Raises:
         FormatError: if the file cannot be read.
     """
     check_rate(false_alarm)
     return judge_stored(
-        read_headers(path), plan, false_alarm, kept=kept, workers=workers, progress=progress
+        read_headers(path, key), plan, false_alarm, kept=kept, workers=workers, progress=progress
     )
 
 

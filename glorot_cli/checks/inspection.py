@@ -92,12 +92,16 @@ class InspectedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Hold what `inspect_weights` found: the provenance is as the file claims it, or None."""
+    """Hold what `inspect_weights` found: the provenance is as the file claims it, or None.
+
+    `notices` are what was not read, and what was chosen.
+    """
 
     path: str
     format: str
     provenance: dict[str, Any] | None
     tensors: list[InspectedTensor]
+    notices: tuple[str, ...] = ()
 
 
 class _Chosen(NamedTuple):
@@ -129,6 +133,7 @@ def inspect_weights(
     axes: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    key: str | None = None,
     headers: bool = False,
     sha256: bool = False,
     samples: bool = False,
@@ -137,15 +142,16 @@ def inspect_weights(
     """Read a weight file in blocks and say what each tensor holds and which distributions it fits.
 
     Fans are the plan's where the file says which spec made it. Otherwise `axes` gives the roles of
-    kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors, Keras's
-    for the rest). `include` and `exclude` are globs on names. `headers` reads no elements; `sha256`
+    kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors and
+    torch's own files, Keras's for the rest). `include` and `exclude` are globs on names; `key`
+    chooses the mapping of weights in a file of torch's. `headers` reads no elements; `sha256`
     hashes each tensor's elements, in C order and little-endian; `samples` keeps up to 32,768 of
     them, in order of size; fewer in a file of over 1,024 tensors.
 
     Raises:
         FormatError: if the file cannot be read.
     """
-    file = read_headers(path)
+    file = read_headers(path, key)
     provenance = read_claim(file)
     planned: dict[str, PlannedTensor] = {}
     kept_from_base: frozenset[str] = frozenset()
@@ -189,7 +195,7 @@ def inspect_weights(
                 sample=result and result.sample,
             )
         )
-    return Inspection(os.fspath(file.path), file.format.name, provenance, tensors)
+    return Inspection(os.fspath(file.path), file.format.name, provenance, tensors, file.notices)
 
 
 def _check_letters(axes: str) -> None:

@@ -69,6 +69,7 @@ def verify_weights(
     plan: Plan | None = None,
     *,
     kept: Sequence[str] = (),
+    key: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -78,13 +79,15 @@ def verify_weights(
     the dtype and 2**-30 of their gain. With a plan, nothing that the file says of itself counts,
     but for the seed of a spec without one. Tensors whose names a glob of `kept` matches, or which
     without a plan the provenance says were kept from a base checkpoint, are compared by shape and
-    dtype alone.
+    dtype alone. `key` chooses the mapping of weights in a file of torch's.
 
     Raises:
         FormatError: if the file cannot be read.
         GlorotError: if there is no plan to draw, or a glob of `kept` matches none of its tensors.
     """
-    return verify_stored(read_headers(path), plan, kept=kept, workers=workers, progress=progress)
+    return verify_stored(
+        read_headers(path, key), plan, kept=kept, workers=workers, progress=progress
+    )
 
 
 def verify_stored(

@@ -21,6 +21,7 @@ from glorot_cli.cli.options import (
     FilePath,
     IncludeOption,
     JsonOption,
+    KeyOption,
     QuietOption,
     RngOption,
     SeedOption,
@@ -28,6 +29,7 @@ from glorot_cli.cli.options import (
     WorkersOption,
     choice,
     note,
+    note_all,
 )
 from glorot_cli.cli.specs import note_guesses, planned
 from glorot_cli.errors import GlorotError, printable, shown
@@ -57,6 +59,7 @@ def inspect(
     finite: Annotated[
         bool, typer.Option("--finite", help="Exit with 1 if a tensor holds NaN or infinity.")
     ] = False,
+    key: KeyOption = None,
     workers: WorkersOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -77,6 +80,7 @@ def inspect(
             axes=axes,
             include=include or (),
             exclude=exclude or (),
+            key=key,
             headers=headers,
             sha256=sha256,
             workers=workers,
@@ -96,6 +100,8 @@ def inspect(
             if index:
                 print()
             report.print_inspection(each)
+    for each in read:
+        note_all(each.notices, quiet)
     known = [_is_finite(tensor) for each in read for tensor in each.tensors if finite]
     if len(read) < len(found):
         raise typer.Exit(Exit.MISTAKE)
@@ -146,6 +152,7 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 also if a tensor was not checked.")
     ] = False,
+    key: KeyOption = None,
     workers: WorkersOption = None,
     show_all: AllStatusOption = False,
     json: JsonOption = False,
@@ -167,7 +174,8 @@ def verify(
     )
 
     def checked(path: str) -> Verification | Evidence:
-        file = read_headers(path)
+        file = read_headers(path, key)
+        note_all(file.notices, quiet)
         globs = kept or ()
         with progress_bar(sum(each.nbytes for each in file.tensors), not quiet) as progress:
             if statistics:
@@ -231,21 +239,22 @@ def diff(
             help="Rename what FILE holds; * is any part; :transpose or :(2,3,1,0) turns axes.",
         ),
     ] = None,
+    key: KeyOption = None,
     workers: WorkersOption = None,
     show_all: AllStatusOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compare two weight files; exit with 1 if they differ."""
-    from glorot_cli.checks.diff import check_tolerance, diff_stored
+    from glorot_cli.checks.diff import check_tolerance, diff_stored, read_pair
     from glorot_cli.checks.renames import parse_rename
-    from glorot_cli.formats.reading import read_headers
     from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 
     check_tolerance(tolerance)
     rules = [parse_rename(text) for text in renames or ()]
-    one, two = read_headers(file), read_headers(other)
+    one, two = read_pair(file, other, key)
+    note_all((*one.notices, *two.notices), quiet)
     with progress_bar(sum(each.nbytes for each in one.tensors), not quiet) as progress:
         found = diff_stored(
             one, two, tolerance=tolerance, renames=rules, workers=workers, progress=progress

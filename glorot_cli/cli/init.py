@@ -15,6 +15,7 @@ from glorot_cli.cli.options import (
     DTypesOption,
     FamilyOption,
     JsonOption,
+    KeyOption,
     QuietOption,
     RngOption,
     SeedsOption,
@@ -109,6 +110,7 @@ def init(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the shards that an earlier run completed.")
     ] = False,
+    key: KeyOption = None,
     dask: Annotated[
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="Write shards on a Dask cluster, or local."),
@@ -128,7 +130,13 @@ def init(
         seed,
         dtype,
         functools.partial(
-            plan_and_config, dims=set_, rng=rng, strict=strict, family=family, tiny=tiny
+            plan_and_config,
+            dims=set_,
+            rng=rng,
+            strict=strict,
+            family=family,
+            tiny=tiny,
+            key=key if base is None else None,
         ),
     )
     if base is None and (only or resize):
@@ -140,7 +148,7 @@ def init(
         format,
         max_shard_size,
         config,
-        None if base is None else _checkpoint(base, only, resize),
+        None if base is None else _checkpoint(base, only, resize, key),
         None if dask is not None else _ranks(ranks, rank, world_size),
         resume,
         dask,
@@ -244,7 +252,9 @@ def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Ranks 
     return checked_ranks(rank, world_size)
 
 
-def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | None) -> Checkpoint:
+def _checkpoint(
+    path: str, only: Sequence[str] | None, resize: Sequence[str] | None, key: str | None
+) -> Checkpoint:
     from glorot_cli.writing.checkpoint import FILLINGS, Checkpoint, Filling
 
     filling: dict[str, Filling] = {}
@@ -254,4 +264,4 @@ def _checkpoint(path: str, only: Sequence[str] | None, resize: Sequence[str] | N
         if not glob or how is None:
             raise GlorotError(f"--resize: expected GLOB={'|'.join(FILLINGS)}, found {shown(text)}")
         filling[glob] = how
-    return Checkpoint.read(path, only or (), filling)
+    return Checkpoint.read(path, only or (), filling, key)

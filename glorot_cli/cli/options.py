@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, TypeVar
 
 import typer
@@ -78,6 +78,10 @@ AllOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Of a torch file: which mapping holds the weights."),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Threads; all cores by default. No byte depends on it."),
@@ -118,6 +122,11 @@ FalseAlarmOption = Annotated[
         "--false-alarm", help="With --statistics: the chance of any alarm on a good file."
     ),
 ]
+
+
+def note_all(messages: Iterable[str], quiet: bool) -> None:
+    for message in messages:
+        note(message, quiet)
 
 
 def note(message: str, quiet: bool) -> None:

@@ -17,6 +17,7 @@ from glorot_cli.cli.options import (
     FansOption,
     IncludeOption,
     JsonOption,
+    KeyOption,
     QuietOption,
     RngOption,
     SeedOption,
@@ -28,6 +29,7 @@ from glorot_cli.cli.options import (
     folds,
     names,
     note,
+    note_all,
 )
 from glorot_cli.cli.specs import planned, read_model, read_settings
 from glorot_cli.errors import GlorotError, shown
@@ -42,6 +44,7 @@ def plan(
     set_: SetOption = None,
     family: FamilyOption = None,
     tiny: TinyOption = False,
+    key: KeyOption = None,
     strict: StrictOption = False,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
@@ -55,9 +58,9 @@ def plan(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    made = planned(spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny).selected(
-        include or (), exclude or ()
-    )
+    made = planned(
+        spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny, key=key
+    ).selected(include or (), exclude or ())
     if not made.entries:
         raise GlorotError("no tensor's name matches --include and --exclude")
     for notice in made.notices:
@@ -158,19 +161,23 @@ def spec(
     set_: SetOption = None,
     family: FamilyOption = None,
     tiny: TinyOption = False,
+    key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a spec of what a file describes."""
-    from glorot_cli.derive import comments, derive_spec, spec_text
+    from glorot_cli.derive import comments, derive, spec_text
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.report import documents
 
     choice("--dtype", dtype, DTYPES)
-    model = read_model(file, read_settings(set_), dtype, family, tiny=tiny)
+    model = None
+    if key is None:
+        model = read_model(file, read_settings(set_), dtype, family, tiny=tiny)
     if model is None:
         if dtype is not None or set_:
             raise GlorotError("--dtype and --set change a config.json; here, edit the spec")
-        derived = derive_spec(file)
+        derived, notices = derive(file, key)
+        note_all(notices, quiet=False)
         said = comments(derived)
     else:
         derived = dict(model.spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from glorot_cli.cli.options import choice, note
+from glorot_cli.cli.options import choice, note, note_all
 from glorot_cli.errors import GlorotError, SpecError, listed, shown
 
 if TYPE_CHECKING:
@@ -25,8 +25,11 @@ def planned(
     strict: bool = False,
     family: str | None = None,
     tiny: bool = False,
+    key: str | None = None,
 ) -> Plan:
-    return plan_and_config(spec, seed, dtype, dims, rng, strict=strict, family=family, tiny=tiny)[0]
+    return plan_and_config(
+        spec, seed, dtype, dims, rng, strict=strict, family=family, tiny=tiny, key=key
+    )[0]
 
 
 def plan_and_config(
@@ -40,10 +43,12 @@ def plan_and_config(
     family: str | None = None,
     tiny: bool = False,
     text: Source | None = None,
+    key: str | None = None,
 ) -> tuple[Plan, ModelConfig | None]:
     """Plan what a path describes, with the config.json that it is or holds, if any.
 
     `text` is the spec's where it has been read already, as standard input is for several plans.
+    `key` chooses the mapping of weights in a file of torch's.
     """
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.plan import make_plan
@@ -67,7 +72,7 @@ def plan_and_config(
             error.where = str(model.config.path)
             raise
         return plan.guessed() if model.is_guess else plan, model.config
-    readable, is_guess = _readable(spec) if text is None else (text, False)
+    readable, is_guess = _readable(spec, key) if text is None else (text, False)
     plan = make_plan(load_spec(readable, given, settings), strict=strict)
     return plan.guessed() if is_guess else plan, None
 
@@ -115,19 +120,22 @@ def note_guesses(plan: Plan, quiet: bool) -> None:
         )
 
 
-def _readable(spec: str) -> tuple[str | dict[str, Any], bool]:
+def _readable(spec: str, key: str | None = None) -> tuple[str | dict[str, Any], bool]:
     """Make a spec of a weight file or a model's configuration; leave a spec's path as it is.
 
     The second part tells whether initializers are guessed.
     """
     if not spec.endswith((".yaml", ".yml")) and spec != "-":
-        from glorot_cli.derive import comments, derive_spec, describes_weights
+        from glorot_cli.derive import comments, derive, describes_weights
 
         if describes_weights(spec):
-            derived = derive_spec(spec)
+            derived, notices = derive(spec, key)
+            note_all(notices, quiet=False)
             is_guess = bool(comments(derived))
             derived.pop("seed", None)
             return derived, is_guess
+    if key is not None:
+        raise GlorotError(f"--key is for the files that torch.save writes, and {spec} is none")
     return spec, False
 
 

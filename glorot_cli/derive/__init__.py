@@ -6,12 +6,15 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from glorot_cli.derive.text import spec_text
 from glorot_cli.errors import FormatError
 
-__all__ = ["comments", "derive_spec", "describes_weights", "is_description", "spec_text"]
+__all__ = [
+    "Derived", "comments", "derive", "derive_spec", "describes_weights", "is_description",
+    "spec_text",
+]  # fmt: skip
 
 
 def describes_weights(path: str) -> bool:
@@ -59,13 +62,34 @@ def is_description(path: str) -> bool:
             return False
         with file.open("rb") as opened:
             start = opened.read(4096)
-        return is_text(start) and not foreign_kind(file) and not shards.is_index(file)
+        # A pickle starts so, and no text.
+        if start.startswith(b"\x80") or not is_text(start):
+            return False
+        return not foreign_kind(file) and not shards.is_index(file)
     except OSError:
         return False
 
 
-def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
+class Derived(NamedTuple):
+    """Hold the spec of what a file describes, as plain data, and what else is to be said of it."""
+
+    spec: dict[str, Any]
+    notices: tuple[str, ...] = ()
+
+
+def derive_spec(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Any]:
     """Return the spec, as plain data, of what a file describes.
+
+    `key` chooses the mapping of weights in a file of torch's.
+
+    Raises:
+        FormatError: if it is not a file that a spec can be made of.
+    """
+    return derive(path, key).spec
+
+
+def derive(path: str | os.PathLike[str], key: str | None = None) -> Derived:
+    """Do as `derive_spec` does, with what was left out or chosen.
 
     Raises:
         FormatError: if it is not a file that a spec can be made of.
@@ -75,16 +99,18 @@ def derive_spec(path: str | os.PathLike[str]) -> dict[str, Any]:
     from glorot_cli.derive.weights import spec_of_weights
     from glorot_cli.formats import npz
     from glorot_cli.formats.foreign import foreign_kind
-    from glorot_cli.formats.reading import read_headers
+    from glorot_cli.formats.reading import is_torch, read_headers
 
     file = Path(path)
     try:
         is_config = file.is_file() and is_keras_config(file) and not npz.is_npz(file)
+        is_config = is_config and key is None and not is_torch(file)
         if is_config and not foreign_kind(file):
-            return _carried(file) or spec_of_config(read_config(file), str(file))
+            return Derived(_carried(file) or spec_of_config(read_config(file), str(file)))
     except OSError as error:
         raise FormatError(f"cannot read {file}: {error.strerror}") from None
-    return spec_of_weights(read_headers(file))
+    stored = read_headers(file, key)
+    return Derived(spec_of_weights(stored), stored.notices)
 
 
 def _carried(file: Path) -> dict[str, Any] | None:

@@ -82,9 +82,9 @@ def _holds_weights(place: Path) -> bool:
     if not place.is_dir():
         return False
     from glorot_cli.formats import shards
-    from glorot_cli.formats.base import INDEX, MANIFEST
+    from glorot_cli.formats.base import INDEX, MANIFEST, TORCH_NAMES
 
-    named = any((place / name).is_file() for name in (INDEX, MANIFEST))
+    named = any((place / name).is_file() for name in (INDEX, MANIFEST, *TORCH_NAMES))
     return named or bool(shards.names_in(place))
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 INDEX = "model.safetensors.index.json"
+# What a folder of Hugging Face's has of torch's own files, the index first.
+TORCH_INDEX = ".bin.index.json"
+TORCH_NAMES = (f"pytorch_model{TORCH_INDEX}", "pytorch_model.bin")
 LARGEST_MANIFEST = 256 << 20
 
 Provenance = Mapping[str, Any]
@@ -61,7 +64,7 @@ class Format:
     `title` starts with what errors call it. The longest of the `endings` that fits a path decides;
     `option` is its name for `--format`. `writer` loads what writes it, if anything does: shards are
     each a file of its own. `recognises` is given a path and a file's first bytes, none of a folder;
-    `read` reads headers.
+    `read` reads headers, and `read_key` those of one of several mappings in a file.
 
     `dtypes` are those that it is written in. `copies` says how often the bytes are on the disk at
     the same time. Tensors' first bytes lie at a multiple of `alignment` in their file, where it is
@@ -77,6 +80,7 @@ class Format:
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path], StoredFile]
     writer: Callable[[], Writer] | None = None
+    read_key: Callable[[Path, str], StoredFile] | None = None
     option: str | None = None
     kind: Kind = "file"
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", *INTEGERS)

@@ -8,12 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from glorot_cli.errors import FormatError
-from glorot_cli.formats import zips
-from glorot_cli.formats.base import INDEX, MANIFEST
-
-# What torch wrote before its files were zip archives: a pickle of its magic number.
-TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF"
+from glorot_cli.formats.base import INDEX, MANIFEST, TORCH_NAMES
 
 
 class Foreign(NamedTuple):
@@ -26,7 +21,9 @@ class Foreign(NamedTuple):
         return f"{self.title}, which glorot does not read; {self.advice}"
 
 
-TORCH = Foreign("a torch pickle", "save it by safetensors.torch.save_file")
+_TORCH_PARTS = Foreign(
+    "a folder of torch's files without an index", "give one of its files at a time"
+)
 _TENSORFLOW = "load it in TensorFlow or Keras and save its weights as .weights.h5 or .h5"
 _CHECKPOINT = Foreign("a TensorFlow checkpoint", _TENSORFLOW)
 _SAVED_MODEL = Foreign("a TensorFlow SavedModel", _TENSORFLOW)
@@ -52,10 +49,10 @@ _ARCHIVE = "unpack it first"
 
 # What stands where in a file, and nowhere else by chance.
 _BYTES: tuple[tuple[int, bytes, Foreign], ...] = (
-    (0, re.escape(TORCH_MAGIC), TORCH),
     (0, b"GGUF|GGML|ggjt|lmgg|tjgg", _GGUF),
     (4, b"TFL3", _TFLITE),
-    (0, rb"\x80[\x02-\x05][^\x00]", _PICKLE),
+    # But for those that torch writes, which start with its number.
+    (0, rb"\x80[\x02-\x05](?!.{0,9}\x8a\nl\xfc\x9c)[^\x00]", _PICKLE),
     (0, b"\x1f\x8b", Foreign("a gzip file", _ARCHIVE)),
     (0, b"BZh[1-9]", Foreign("a bzip2 file", _ARCHIVE)),
     (0, b"\xfd7zXZ\x00", Foreign("an xz file", _ARCHIVE)),
@@ -90,7 +87,7 @@ _FOLDERS: tuple[tuple[str, Foreign], ...] = (
     (r"_CHECKPOINT_METADATA|_METADATA|manifest\.ocdbt|_sharding|.*\.orbax-checkpoint.*", _ORBAX),
     (r"\.metadata|.+\.distcp", _DISTRIBUTED),
     (r"checkpoint|.+\.data-\d{5}-of-\d{5}", _CHECKPOINT),
-    (r"(pytorch_model|consolidated).*\.(bin|pth?)(\.index\.json)?", TORCH),
+    (r"(pytorch_model|consolidated).*\.(bin|pth?)", _TORCH_PARTS),
     (r"flax_model.*\.msgpack(\.index\.json)?", _MSGPACK),
     (r"(tf_model|model).*\.onnx", _ONNX),
 )
@@ -109,7 +106,7 @@ def foreign_kind(path: Path) -> Foreign | None:
         if not path.is_file():
             named = path.name and Path(f"{path}.index").is_file()
             return _CHECKPOINT if named else None
-        return _archive(path) if zipfile.is_zipfile(path) else _file(path)
+        return None if zipfile.is_zipfile(path) else _file(path)
     except OSError:
         return None
 
@@ -135,20 +132,12 @@ def _by_bytes(table: tuple[tuple[int, bytes, Foreign], ...], head: bytes) -> For
     return next(found, None)
 
 
-def _archive(path: Path) -> Foreign | None:
-    """Tell what a zip archive is, by the names of its members."""
-    try:
-        with zips.opened(path) as archive:
-            names = archive.namelist()
-    except (FormatError, *zips.DAMAGE):
-        return None
-    return TORCH if any(name.endswith(("/data.pkl", "/constants.pkl")) for name in names) else None
-
-
 def _folder(path: Path) -> Foreign | None:
     """Tell what a folder is; an Orbax checkpoint may lie one level deeper."""
     names = {each.name for each in path.iterdir()}
-    if names & {INDEX, MANIFEST} or any(name.endswith(".safetensors") for name in names):
+    if names & {INDEX, MANIFEST, *TORCH_NAMES} or any(
+        name.endswith(".safetensors") for name in names
+    ):
         return None
     for pattern, foreign in _FOLDERS:
         if any(re.fullmatch(pattern, name) for name in names):

@@ -12,7 +12,7 @@ from typing import Any
 
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import leavings, safetensors
-from glorot_cli.formats.base import INDEX
+from glorot_cli.formats.base import INDEX, Format
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import SAFETENSORS
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
@@ -164,8 +164,8 @@ def index_text(plan: Plan, shards: Sequence[Sequence[int]]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_index(path: Path) -> StoredFile:
-    """Read the headers of all shards that an index names.
+def read_index(path: Path, file_format: Format = SAFETENSORS) -> StoredFile:
+    """Read the headers of all shards that an index names, which are files of one format.
 
     Raises:
         FormatError: if the index is damaged, names a file outside its folder, or a shard lacks a
@@ -177,14 +177,15 @@ def read_index(path: Path) -> StoredFile:
     for name, files in weight_map(path).items():
         file = file_beside(path, files)
         if file not in shards:
-            shards[file] = safetensors.read_headers(path.parent / file)
+            shards[file] = file_format.read(path.parent / file)
             held[file] = shards[file].by_name()
         found = held[file].get(name)
         if found is None:
             raise FormatError(f"{path}: {shown(file)} holds no tensor {shown(name)}")
         tensors.append(found.placed(shards[file].path))
     provenance = next((shard.provenance for shard in shards.values()), None)
-    return StoredFile(path.parent, SAFETENSORS, provenance, tensors)
+    notices = tuple(notice for shard in shards.values() for notice in shard.notices)
+    return StoredFile(path.parent, file_format, provenance, tensors, notices)
 
 
 def is_index(path: Path) -> bool:

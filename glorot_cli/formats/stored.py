@@ -49,12 +49,16 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Hold a file's headers: its format, the text of its provenance, and its tensors."""
+    """Hold a file's headers: its format, the text of its provenance, and its tensors.
+
+    `notices` are what its user should know of what was read and what was not.
+    """
 
     path: Path
     format: Format
     provenance: Any
     tensors: list[StoredTensor]
+    notices: tuple[str, ...] = ()
 
     def by_name(self) -> dict[str, StoredTensor]:
         """Return the tensors by their names."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glorot_cli.dtypes import INTEGERS, ITEM_SIZES
-from glorot_cli.formats.base import INDEX, Format, Writer
+from glorot_cli.formats.base import INDEX, TORCH_INDEX, TORCH_NAMES, Format, Writer
 
 if TYPE_CHECKING:
     from glorot_cli.formats.stored import StoredFile
@@ -116,7 +116,7 @@ def _is_zip(path: Path, head: bytes) -> bool:
 
 
 def _is_keras_archive(path: Path, head: bytes) -> bool:
-    return _is_zip(path, head) and not _is_npz(path, head)
+    return _is_zip(path, head) and not (_is_npz(path, head) or _is_torch(path, head))
 
 
 KERAS_ARCHIVE = Format(
@@ -208,7 +208,7 @@ def _read_npy_folder(path: Path) -> StoredFile:
 
 
 def _is_npy_folder(path: Path, head: bytes) -> bool:
-    return path.is_dir() and not _is_shards(path, head)
+    return path.is_dir() and not (_is_shards(path, head) or _is_torch(path, head))
 
 
 NPY_FOLDER = Format(
@@ -257,7 +257,8 @@ def _is_shards(path: Path, head: bytes) -> bool:
 
     if path.is_dir():
         return (path / INDEX).is_file() or bool(shards.names_in(path))
-    return path.name.endswith(".index.json") and path.is_file()
+    is_index = path.name.endswith(".index.json") and not path.name.endswith(TORCH_INDEX)
+    return is_index and path.is_file()
 
 
 SHARDS = Format(
@@ -273,11 +274,55 @@ SHARDS = Format(
     configuration="model",
 )
 
+
+def _read_torch(path: Path) -> StoredFile:
+    from glorot_cli.formats import shards, torch_file
+
+    if path.is_dir():
+        names = (name for name in TORCH_NAMES if (path / name).is_file())
+        path = path / next(names)
+    if path.name.endswith(TORCH_INDEX):
+        return shards.read_index(path, TORCH)
+    return torch_file.read_headers(path)
+
+
+def _read_torch_key(path: Path, key: str) -> StoredFile:
+    from glorot_cli.formats import torch_file
+
+    return torch_file.read_headers(path, key)
+
+
+def _is_torch(path: Path, head: bytes) -> bool:
+    from glorot_cli.formats import torch_file
+
+    if path.is_dir():
+        return not _is_shards(path, head) and any((path / n).is_file() for n in TORCH_NAMES)
+    if path.name.endswith(TORCH_INDEX):
+        return path.is_file()
+    # Before its files were archives, torch wrote pickles, the first of them of this number. Before
+    # it there may be a frame.
+    is_legacy = head.startswith(b"\x80") and b"\x8a\nl\xfc\x9c" in head
+    return is_legacy or (_is_zip(path, head) and torch_file.is_archive(path))
+
+
+TORCH = Format(
+    "torch",
+    ".pt, torch's own",
+    (".pt", ".pth", ".bin", ".ckpt", TORCH_INDEX),
+    _is_torch,
+    _read_torch,
+    read_key=_read_torch_key,
+    dtypes=(),
+    axes="torch",
+    process="glorot_cli.torch_reader",
+)
+
 # In the order in which they are listed. `--format` chooses from those that have an option.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
         SAFETENSORS, KERAS, H5, KERAS_ARCHIVE, KERAS_SHARDS, NPY, NPY_FOLDER, SHARDS, NPZ,
+        TORCH,
     )
 }  # fmt: skip
 OPTIONS = {each.option: each for each in FORMATS.values() if each.option is not None}

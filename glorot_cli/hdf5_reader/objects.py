@@ -11,16 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glorot_cli.child import RefusedError
+
 Shape = tuple[int, ...]
 Request = Mapping[str, Any]
-
-
-class RefusedError(Exception):
-    """Say in parts what is wrong with a file; every second part is a name to be quoted."""
-
-    def __init__(self, *parts: str) -> None:
-        super().__init__(*parts)
-        self.parts = parts
 
 
 @dataclass(frozen=True, slots=True)

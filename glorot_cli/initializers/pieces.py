@@ -15,7 +15,6 @@ from glorot_cli.errors import SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.initializers.decided import Decided
 from glorot_cli.initializers.kernel import Kernel
-from glorot_cli.initializers.steps import Step
 
 MOST_INDICES = 100_000
 Decide = Callable[[InitializerChoice, Kernel, Names], Decided]
@@ -40,7 +39,7 @@ def packed(choice: InitializerChoice, kernel: Kernel, names: Names, decide: Deci
     if any(kernel.index):
         _check_index(kernel, choice)
     found: list[Decided] = []
-    steps = kernel.steps
+    steps: list[str] = kernel.steps
     for number, value in enumerate(choice.value):
         piece = replace(kernel.piece(), steps=[])
         item = InitializerChoice(value, (*choice.path, number), choice.given)
@@ -53,7 +52,7 @@ def packed(choice: InitializerChoice, kernel: Kernel, names: Names, decide: Deci
                 (*item.path, "seed"),
                 at_key=True,
             )
-        steps += [Step(f"piece {number}: {found[-1].name}"), *found[-1].steps]
+        steps += [f"piece {number}: {found[-1].name}", *found[-1].steps]
     cut = Cut(kernel.fused_axis, kernel.fused)
     return Decided(
         f"[{', '.join(each.name for each in found)}]",
@@ -119,8 +118,7 @@ def indexed(
         steps = kernel.steps if not found else []
         decided = decide(choice, replace(whole, steps=steps), {**names, **given})
         if not found:
-            counts = ", ".join(map(str, sizes))
-            steps.append(Step(f"the same for each {', '.join(given)}, of {counts}"))
+            steps.append(f"the same for each {', '.join(given)}, of {', '.join(map(str, sizes))}")
         found.append(decided)
     roles = (kernel.axes or "").upper()
     cuts = tuple(

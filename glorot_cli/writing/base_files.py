@@ -77,7 +77,7 @@ class BaseFiles:
         return os.fstat(self._held[path]) if path in self._held else path.stat()
 
 
-def open_base(path: Path) -> tuple[StoredFile, BaseFiles]:
+def open_base(path: Path, key: str | None = None) -> tuple[StoredFile, BaseFiles]:
     """Read a checkpoint's headers, and hold its files.
 
     Raises:
@@ -86,7 +86,7 @@ def open_base(path: Path) -> tuple[StoredFile, BaseFiles]:
     early = None
     if path.is_file():
         early = Identity.of(path.stat())
-    file = read_headers(path)
+    file = read_headers(path, key)
     try:
         files = BaseFiles(tensor.path or file.path for tensor in file.tensors)
     except OSError as error:
@@ -94,7 +94,7 @@ def open_base(path: Path) -> tuple[StoredFile, BaseFiles]:
     if [file.path] == files.paths == [path]:
         if files.identities[path] != early:
             raise _changed(path)
-    elif read_headers(path).tensors != file.tensors:
+    elif read_headers(path, key).tensors != file.tensors:
         raise _changed(path)
     return file, files
 

@@ -46,6 +46,7 @@ class Checkpoint:
     files: BaseFiles
     only: tuple[str, ...]
     resize: Mapping[str, Filling]
+    key: str | None = None
 
     @classmethod
     def read(
@@ -53,29 +54,31 @@ class Checkpoint:
         path: str | os.PathLike[str],
         only: Sequence[str] = (),
         resize: Mapping[str, Filling] | None = None,
+        key: str | None = None,
     ) -> Checkpoint:
-        """Read a file's headers.
+        """Read a file's headers; `key` chooses the mapping of weights in one of torch's.
 
         Raises:
             FormatError: if it is no weight file, or is replaced meanwhile.
         """
         absolute = Path(path).absolute()
-        file, files = open_base(Path(path))
-        return cls(absolute, file, files, tuple(only), dict(resize or {}))
+        file, files = open_base(Path(path), key)
+        return cls(absolute, file, files, tuple(only), dict(resize or {}), key)
 
     def claim(self) -> dict[str, Any]:
         """Return what a file's provenance says of its base."""
         return {"only": list(self.only), "resize": dict(self.resize)}
 
     def notices(self, plan: Plan) -> tuple[str, ...]:
-        """Say which of the file's tensors a plan has no place for."""
+        """Say what was not read, and which of the file's tensors a plan has no place for."""
         named = {tensor.name for tensor in plan.entries}
         named.update(found.name for found in self._stored(plan).values())
         left = [tensor.name for tensor in self.file.tensors if tensor.name not in named]
         if not left:
-            return ()
+            return self.file.notices
         listed = ", ".join(map(shown, left[:3])) + (", ..." if len(left) > 3 else "")
-        return (f"left out of {self.file.path}, for the spec does not name them: {listed}",)
+        said = f"left out of {self.file.path}, for the spec does not name them: {listed}"
+        return (*self.file.notices, said)
 
     def kept_names(self, plan: Plan) -> list[str]:
         """Name the tensors of a plan that are not drawn, but kept whole or in part."""

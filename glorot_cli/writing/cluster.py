@@ -200,7 +200,7 @@ def write_with_client(
         sharded = plan_shards(plan, target, size, config=config, base=base)
         check_shards(sharded, range(len(sharded.parts)), force=force, resume=resume)
     settings: WriteOptions = {**options, "config": config and Path(config).absolute()}
-    kept = None if base is None else (base.path, base.only, dict(base.resize))
+    kept = None if base is None else (base.path, base.only, dict(base.resize), base.key)
     numbers = {
         client.submit(
             _write_shard, plan.spec, target, Ranks(number, len(sharded.parts)), kept, settings,
@@ -250,7 +250,7 @@ def _write_shard(
     spec: dict[str, Any],
     path: Path,
     ranks: Ranks,
-    kept: tuple[Path, tuple[str, ...], dict[str, Filling]] | None,
+    kept: tuple[Path, tuple[str, ...], dict[str, Filling], str | None] | None,
     settings: WriteOptions,
 ) -> list[Moments | None] | str:
     """Write one shard, on a worker; the worker that finds all of them whole writes the index.
