@@ -73,6 +73,14 @@ class PlannedTensor(NamedTuple):
         return self.parameters * ITEM_SIZES[self.dtype]
 
 
+class Totals(NamedTuple):
+    """Count the elements of a plan's tensors, those that train, and the bytes."""
+
+    parameters: int
+    trainable: int
+    nbytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Hold the tensors of a spec, in its order, and what they are drawn with.
@@ -107,6 +115,17 @@ class Plan:
         hint = suggestion(str(name), [tensor.name for tensor in self.tensors], listed=3)
         raise UnknownTensorError(f"no tensor is named {shown(name)}; {hint}")
 
+    def totals(self) -> Totals:
+        """Count what a file of the plan holds."""
+        parameters = trainable = nbytes = 0
+        for tensor in self.tensors:
+            count = math.prod(tensor.shape)
+            parameters += count
+            nbytes += count * ITEM_SIZES[tensor.dtype]
+            if tensor.trainable:
+                trainable += count
+        return Totals(parameters, trainable, nbytes)
+
     def guessed(self) -> Plan:
         """Return the plan with every initializer marked as a guess."""
         return replace(self, guesses=tuple(tensor.name for tensor in self.tensors))
@@ -118,6 +137,8 @@ class Plan:
 
     def selected(self, include: Sequence[str], exclude: Sequence[str]) -> Plan:
         """Return the plan of the tensors whose names the globs choose."""
+        if not include and not exclude:
+            return self
 
         def chosen(tensors: Iterable[PlannedTensor]) -> tuple[PlannedTensor, ...]:
             return tuple(t for t in tensors if is_selected(t.name, include, exclude))

@@ -26,14 +26,10 @@ def plan_document(plan: Plan) -> Document:
 
 def plan_parts(plan: Plan) -> Document:
     """Return the plan's document with an iterator of the tensors', for `print_json`."""
-    tensors = plan.tensors
+    parameters, trainable, nbytes = plan.totals()
     return {
         "tensors": map(_alike(_tensor_document), plan.entries),
-        "totals": {
-            "parameters": sum(t.parameters for t in tensors),
-            "trainable": sum(t.parameters for t in tensors if t.trainable),
-            "bytes": sum(t.nbytes for t in tensors),
-        },
+        "totals": {"parameters": parameters, "trainable": trainable, "bytes": nbytes},
         "seed": plan.seed,
         "rng": plan.rng,
     }

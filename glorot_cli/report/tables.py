@@ -16,7 +16,7 @@ from glorot_cli.goodness_of_fit.fit import FREE
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.report.documents import by_name
-from glorot_cli.report.terminal import Groups, note_left_out, print_table
+from glorot_cli.report.terminal import Cells, Groups, Line, note_left_out, print_lines, print_table
 
 if TYPE_CHECKING:
     from glorot_cli.checks.inspection import InspectedTensor, Inspection
@@ -85,26 +85,25 @@ def print_plan(
     columns = [*_PLAN_COLUMNS, *(_DRAWN_COLUMNS if moments else []), *_EXPECTED_COLUMNS]
     found = by_name(plan, moments)
     rows = [Row(tensor.name, tensor, found.get(tensor.name)) for tensor in plan.entries]
-    cells = list(_cells(_folded(rows) if fold else rows, columns))
-    parameters = sum(tensor.parameters for tensor in plan.tensors)
-    nbytes = sum(tensor.nbytes for tensor in plan.tensors)
+    lines = _lines(_folded(rows) if fold else rows, columns)
+    parameters, _, nbytes = plan.totals()
     total = f"{parameters:,} parameters, {natural_size(nbytes)}"
     heads = [(head, right) for head, right, _ in columns]
-    note_left_out(print_table(heads, cells, total, _optional(t.dtype for t in plan.entries)))
+    note_left_out(print_lines(heads, lines, total, _optional({t.dtype for t in plan.entries})))
 
 
-def _cells(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[list[str]]:
+def _lines(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Line]:
     """Write rows, those of tensors that differ in their names only from one of them."""
-    written: dict[tuple[int, ...], list[str]] = {}
+    written: dict[tuple[int, ...], Cells] = {}
     for row in rows:
         key = row.tensor.likeness
         if row.moments is not None or key not in written:
-            written[key] = [text(row) for _, _, text in columns]
-        yield [row.name, *written[key][1:]]
+            written[key] = [text(row) for _, _, text in columns[1:]]
+        yield Line(row.name, written[key])
 
 
-def _optional(dtypes: Iterable[str]) -> Groups:
-    return _OPTIONAL if len(set(dtypes)) < 2 else [["dtype"], *_OPTIONAL]
+def _optional(dtypes: set[str]) -> Groups:
+    return _OPTIONAL if len(dtypes) < 2 else [["dtype"], *_OPTIONAL]
 
 
 def _folded(rows: list[Row]) -> list[Row]:
@@ -194,7 +193,7 @@ def print_inspection(found: Inspection) -> None:
         [heads[i] for i in shown],
         [[row[i] for i in shown] for row in rows],
         f"{parameters:,} parameters, {natural_size(nbytes)}",
-        _optional(t.dtype for t in found.tensors),
+        _optional({t.dtype for t in found.tensors}),
     )
     others = [(t.name, t.moments.others) for t in found.tensors if t.moments and t.moments.others]
     for name, counted in others[:_MOST_NAMED]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from glorot_cli.errors import printable
 
 Cells = list[str]
+
+
+class Line(NamedTuple):
+    """Hold the first cell of a table's line, and the others, which lines may share."""
+
+    first: str
+    rest: Cells
+
+
 # Columns that stand and fall together.
 Groups = Sequence[Sequence[str]]
 
@@ -29,16 +39,28 @@ def print_table(
     A terminal too narrow for all columns gets those of `optional` that fit, the first ones first.
     Returns how many columns were left out.
     """
-    lines = [
-        [head for head, _ in heads],
-        *(row if "".join(row).isprintable() else [*map(printable, row)] for row in rows),
-    ]
+    return print_lines(heads, (Line(first, rest) for first, *rest in rows), total, optional)
+
+
+def print_lines(
+    heads: list[tuple[str, bool]], rows: Iterable[Line], total: str, optional: Groups = ()
+) -> int:
+    """Print a table of many rows, of which most share all cells but the first."""
+    first, *others = (head for head, _ in heads)
+    lines = [Line(first, others), *_printable(rows)]
     if sys.stdout.isatty():
-        return _print_on_terminal(heads, lines, total, optional)
-    for line in _aligned(heads, lines, len):
-        print(line)
+        return _print_on_terminal(heads, [[first, *rest] for first, rest in lines], total, optional)
+    _print_texts(_aligned(heads, lines))
     print(total)
     return 0
+
+
+def _printable(rows: Iterable[Line]) -> Iterator[Line]:
+    cells: dict[int, tuple[Cells, Cells]] = {}
+    for first, rest in rows:
+        if id(rest) not in cells:
+            cells[id(rest)] = rest, [*map(printable, rest)]
+        yield Line(printable(first), cells[id(rest)][1])
 
 
 def note_left_out(count: int) -> None:
@@ -49,16 +71,28 @@ def note_left_out(count: int) -> None:
         print(f"note: {left_out}", file=sys.stderr)
 
 
-def _aligned(
-    heads: list[tuple[str, bool]], lines: list[Cells], width_of: Callable[[str], int]
+def _print_texts(texts: Iterator[str]) -> None:
+    while some := list(itertools.islice(texts, 1000)):
+        print("\n".join(some))
+
+
+def _aligned(heads: Sequence[tuple[str, bool]], lines: list[Line]) -> Iterator[str]:
+    """Write lines as format() counts, which is far faster than what a terminal needs."""
+    rests = {id(line.rest): line.rest for line in lines}
+    sides = zip(_widths([*rests.values()], len), heads[1:], strict=True)
+    row = "".join(f"{' ' * GAP}{{:{'>' if right else '<'}{w}}}" for w, (_, right) in sides)
+    texts = {key: row.format(*rest).rstrip() for key, rest in rests.items()}
+    width = max(len(line.first) for line in lines)
+    for first, rest in lines:
+        text = texts[id(rest)]
+        yield first.ljust(width) + text if text else first
+
+
+def _padded(
+    heads: Sequence[tuple[str, bool]], lines: list[Cells], width_of: Callable[[str], int]
 ) -> Iterator[str]:
+    """Write lines as a terminal shows them, which has characters of several widths."""
     widths = _widths(lines, width_of)
-    if width_of is len:
-        # As format() counts; it is several times faster than what follows.
-        sides = zip(widths, heads, strict=True)
-        row = (" " * GAP).join(f"{{:{'>' if right else '<'}{w}}}" for w, (_, right) in sides)
-        yield from (row.format(*line).rstrip() for line in lines)
-        return
     for line in lines:
         text = ""
         for cell, width, (_, right) in zip(line, widths, heads, strict=True):
@@ -87,7 +121,7 @@ def _print_on_terminal(
         [line[i].replace(" ", _BOUND) if cell_len(line[i]) <= whole else line[i] for i in shown]
         for line in lines
     ]
-    texts = [*_aligned([heads[i] for i in shown], cells, cell_len), total]
+    texts = [*_padded([heads[i] for i in shown], cells, cell_len), total]
     for index, text in enumerate(texts):
         style = "" if index else "bold"
         for line in _broken(text, room) if cell_len(text) > room else [text]:
