@@ -409,3 +409,21 @@ def test_the_notice_goes_to_standard_error(run: Run, tmp_path: Path) -> None:
     assert (code, err) == (0, line)
     assert json.loads(out)["totals"]["parameters"] == 80
     assert run("plan", spec, "--quiet") == (0, "", "")
+
+
+def test_a_tensor_is_looked_up_by_its_name_at_once(planned: Planned) -> None:
+    plan = planned(tensors={f"w{n}": {"shape": [2], "initializer": "zeros"} for n in range(20)})
+    assert all(plan[tensor.name] is tensor for tensor in plan.tensors)
+
+    class Counted(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    assert plan[Counted("w19")].name == "w19"
+    assert Counted.compared <= 2
+    assert plan.of({"w3"})["w3"] is plan["w3"]

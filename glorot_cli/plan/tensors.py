@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from glorot_cli.distributions import (
@@ -102,6 +102,10 @@ class Plan:
     defaulted: tuple[str, ...] = ()
     ranked: tuple[str, ...] = ()
     has_one_seed: bool = False
+    # Filled when a tensor is first asked for by its name.
+    _by_name: dict[str, PlannedTensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __getitem__(self, name: str) -> PlannedTensor:
         """Return the tensor of that name.
@@ -109,10 +113,11 @@ class Plan:
         Raises:
             GlorotError: if there is none; it is a KeyError as well.
         """
-        for tensor in self.tensors:
-            if tensor.name == name:
-                return tensor
-        hint = suggestion(str(name), [tensor.name for tensor in self.tensors], listed=3)
+        if not self._by_name:
+            self._by_name.update((tensor.name, tensor) for tensor in self.tensors)
+        if name in self._by_name:
+            return self._by_name[name]
+        hint = suggestion(str(name), list(self._by_name), listed=3)
         raise UnknownTensorError(f"no tensor is named {shown(name)}; {hint}")
 
     def totals(self) -> Totals:
