@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,32 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def drawer(tensor: PlannedTensor) -> Draw:
     """Return the function that fills a flat array with a tensor's elements from an index on."""
     return streams.drawer(tensor.rng, _request(tensor))
+
+
+class Drawers:
+    """Make each tensor's drawer once, and let go of it, with what it keeps, at its last elements.
+
+    `kept` draws the tensors of those names in its own way.
+    """
+
+    def __init__(self, kept: Mapping[str, Draw] | None = None) -> None:
+        self._kept = kept or {}
+        self._made: dict[str, tuple[Draw, int]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, tensor: PlannedTensor, count: int) -> Draw:
+        """Return a tensor's drawer, from any thread, for the next so many of its elements."""
+        if count == tensor.parameters:
+            return self._new(tensor)
+        with self._lock:
+            draw, left = self._made.pop(tensor.name, (None, tensor.parameters))
+            draw = draw or self._new(tensor)
+            if left > count:
+                self._made[tensor.name] = draw, left - count
+        return draw
+
+    def _new(self, tensor: PlannedTensor) -> Draw:
+        return self._kept.get(tensor.name) or drawer(tensor)
 
 
 def _request(tensor: PlannedTensor) -> Request:

@@ -17,6 +17,7 @@ import glorot_cli as glorot
 from glorot_cli.distributions import Distribution, Uniform
 from glorot_cli.fans import Fans, glorot_limit
 from glorot_cli.streams import aes_ctr
+from glorot_cli.workers import BLOCK_BYTES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -125,7 +126,7 @@ def test_words_are_those_of_openssl(seed: int, name: str, first: int) -> None:
 
 
 def test_words_beyond_one_block_are_those_of_openssl() -> None:
-    count = aes_ctr.BLOCK_BYTES // 4 + 1001
+    count = BLOCK_BYTES // 4 + 1001
     words = np.empty(count, "<i4")
     aes_ctr.fill_words(aes_ctr.key_of(7, "w"), 0, words)
     assert words.tobytes() == openssl_bytes(7, "w", 0, 4 * count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 
 import glorot_cli as glorot
 from glorot_cli.dtypes import DTYPES, INTEGERS, numpy_dtype
+from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, block_count, read_block
+from glorot_cli.formats.stored import StoredFile
 from glorot_cli.writing import base_files, checkpoint, weights
 from glorot_cli.writing.checkpoint import Checkpoint
 from glorot_cli.writing.ranks import Ranks
@@ -55,10 +57,8 @@ def elements(path: str) -> dict[str, bytes]:
 
 def stored(file: StoredFile, name: str) -> Array:
     tensor = file.by_name()[name]
-    buffer = np.empty(BLOCK_BYTES, np.uint8)
-    blocks = [read_block(file, tensor, n, buffer).copy() for n in range(block_count(tensor))]
-    whole = np.concatenate([np.empty(0, numpy_dtype(tensor.dtype)), *blocks])
-    return whole.reshape(tensor.shape)
+    with Elements(file) as elements:
+        return elements.run(tensor, 0, math.prod(tensor.shape)).reshape(tensor.shape)
 
 
 def write(plan: glorot.Plan, output: str, base: str, *only: str, **resize: Any) -> None:

@@ -18,7 +18,7 @@ from glorot_cli.checks.verify import verify_weights
 from glorot_cli.dtypes import ITEM_SIZES
 from glorot_cli.report import documents
 from glorot_cli.report.tables import print_plan
-from glorot_cli.writing.fill import BLOCK_BYTES
+from glorot_cli.workers import BLOCK_BYTES
 
 SMALL = {
     "seed": 1,

@@ -26,9 +26,10 @@ from glorot_cli import child
 from glorot_cli.derive import derive_spec, spec_text
 from glorot_cli.formats import hdf5_process, hdf5_walk, reader_process
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile
+from glorot_cli.formats.stored import StoredFile
 from glorot_cli.hdf5_reader import __main__ as reader
 from glorot_cli.spec.source import parse
+from glorot_cli.workers import BLOCK_BYTES
 from tests.fuzz.commands import Opened, forget_peak, peak
 from tests.fuzz.pool import run_cases
 from tests.fuzz.seeds import KINDS

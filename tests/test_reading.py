@@ -16,9 +16,10 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
+from glorot_cli.formats.blocks import each_block
 from glorot_cli.formats.hdf5_walk import read_headers as read_hdf5
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredTensor, read_block
+from glorot_cli.formats.stored import StoredTensor
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(40, 50)).astype("f4")
@@ -242,7 +243,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error() -> None:
     file = read_headers("x")
     os.truncate("x", 100)
     with pytest.raises(glorot.FormatError) as caught:
-        read_block(file, file.tensors[0], 0, np.empty(BLOCK_BYTES, np.uint8))
+        each_block(file, file.tensors, lambda block: None)
     assert str(caught.value) == "x: 'a': the file ends too early"
 
 
@@ -250,7 +251,7 @@ def test_a_block_of_an_unknown_dtype_is_an_error() -> None:
     raw({"a": entry(0, 4, dtype="F8_E8M0", shape=[4])}, bytes(4))
     file = read_headers("x")
     with pytest.raises(glorot.FormatError) as caught:
-        read_block(file, file.tensors[0], 0, np.empty(BLOCK_BYTES, np.uint8))
+        each_block(file, file.tensors, lambda block: None)
     assert str(caught.value) == "x: 'a': cannot read elements of dtype F8_E8M0"
 
 

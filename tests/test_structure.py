@@ -20,6 +20,7 @@ ORDER = [
     "hdf5_reader",
     "torch_reader",
     "errors",
+    "workers",
     "elementary",
     "expressions",
     "array_expressions",

@@ -18,10 +18,11 @@ from glorot_cli.checks.distances import distances, exceeding, plain
 from glorot_cli.checks.renames import Axes, Rename, renamed
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.blocks import Block, Progress, each_block, is_readable
+from glorot_cli.formats.blocks import Block, each_block, is_readable
 from glorot_cli.formats.elements import Box, Elements, boxes
 from glorot_cli.formats.reading import is_torch, read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.workers import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Status = Literal["equal", "within tolerance", "different", "missing", "extra", "shape", "dtype"]

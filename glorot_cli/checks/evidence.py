@@ -30,7 +30,7 @@ from glorot_cli.distributions import (
 from glorot_cli.drawing import drawer
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import GlorotError
-from glorot_cli.formats.blocks import Block, Progress, each_block
+from glorot_cli.formats.blocks import Block, each_block
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile
 from glorot_cli.goodness_of_fit import p_values
@@ -43,6 +43,7 @@ from glorot_cli.goodness_of_fit.alarms import (
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.pieces import Layout
+from glorot_cli.workers import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -22,7 +22,7 @@ from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
 from glorot_cli.formats.blocks import Block, each_tensor
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.goodness_of_fit.agreement import agrees
 from glorot_cli.goodness_of_fit.candidates import (
     EMBEDDINGS,
@@ -43,6 +43,7 @@ from glorot_cli.goodness_of_fit.structures import (
 )
 from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected
+from glorot_cli.workers import BLOCK_BYTES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -21,16 +21,16 @@ from glorot_cli.checks.pairing import (
     unchecked,
 )
 from glorot_cli.distributions import Distribution, Orthogonal, Patched, Pieces, leaves
-from glorot_cli.drawing import check, drawer
+from glorot_cli.drawing import Drawers, check
 from glorot_cli.dtypes import PRECISIONS, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.blocks import Block, Progress, each_block
+from glorot_cli.formats.blocks import Block, each_block
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
-from glorot_cli.streams.aes_ctr import Draw
 from glorot_cli.streams.pieces import Layout
+from glorot_cli.workers import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # LAPACK's libraries differ in the last bits of float64, times the condition of a square matrix.
@@ -116,26 +116,6 @@ def verify_stored(
     return Verification(os.fspath(file.path), plan.seed, tensors, seed_is_claimed)
 
 
-class _Drawers:
-    """Make each tensor's drawer once, and let go of it, with what it keeps, at the last block."""
-
-    def __init__(self, tensors: Sequence[PlannedTensor]) -> None:
-        self.tensors = tensors
-        self._made: dict[int, tuple[Draw, int]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, index: int, elements: int) -> Draw:
-        tensor = self.tensors[index]
-        if elements == tensor.parameters:
-            return drawer(tensor)
-        with self._lock:
-            draw, left = self._made.pop(index, (None, tensor.parameters))
-            draw = draw or drawer(tensor)
-            if left > elements:
-                self._made[index] = draw, left - elements
-        return draw
-
-
 def _check_orthogonal(file: StoredFile, stored: StoredTensor, tensor: PlannedTensor) -> None:
     """Check that a tensor which takes long to draw is not claimed for a few compressed bytes.
 
@@ -161,7 +141,7 @@ def _compare(
         _check_orthogonal(file, stored, tensor)
     planned = [tensor for _, tensor in pairs]
     dtypes = [numpy_dtype(tensor.dtype) for tensor in planned]
-    drawers = _Drawers(planned)
+    drawers = Drawers()
     local = threading.local()
 
     def compare(block: Block) -> Difference | None:
@@ -170,8 +150,8 @@ def _compare(
         if getattr(local, "buffer", np.empty(0)).nbytes < nbytes:
             local.buffer = np.empty(nbytes, np.uint8)
         expected = local.buffer[:nbytes].view(dtype)
-        drawers.of(block.tensor, values.size)(block.first, expected)
         tensor = planned[block.tensor]
+        drawers.of(tensor, values.size)(block.first, expected)
         return _difference(tensor, block.first, expected, values.astype(dtype, copy=False))
 
     blocks = each_block(file, [s for s, _ in pairs], compare, workers=workers, progress=progress)

@@ -14,15 +14,13 @@ import numpy as np
 
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
+from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
 # Reading what lies between two datasets of HDF5 costs less than asking twice.
 LARGEST_GAP = 4096
-# Work on tensors that are smaller on average is more Python than NumPy, and threads slow it down.
-SMALL_BYTES = 1 << 16
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Progress = Callable[[int], None]
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -86,15 +84,12 @@ def each_block(
             )
     engine = _Engine(file, tensors, work)
     nbytes = sum(tensor.nbytes for tensor in tensors)
-    count = min(workers or os.cpu_count() or 1, nbytes // BLOCK_BYTES + 1)
-    if nbytes < SMALL_BYTES * len(tensors):
-        count = 1
+    count = thread_count(nbytes, len(tensors), workers)
     if count == 1 and progress is None:
         engine.work()
+        engine.workers.check()
     else:
-        engine.run(count, progress)
-    if engine.error is not None:
-        raise engine.error
+        engine.workers.run(engine.work, count, progress)
     found: list[list[Result]] = [[] for _ in tensors]
     for index, _, result in sorted(engine.found, key=lambda item: item[:2]):
         found[index].append(result)
@@ -141,33 +136,9 @@ class _Engine:
         self.file = file
         self.tensors = tensors
         self.call = work
-        self.dtypes = [numpy_dtype(t.dtype).newbyteorder(t.byte_order) for t in tensors]  # type: ignore[arg-type]
-        self.runs = self._runs()
-        self.read = 0
+        self.dtypes = [tensor.element for tensor in tensors]
         self.found: list[tuple[int, int, Any]] = []
-        self.error: BaseException | None = None
-        self.stopping = threading.Event()
-        self.lock = threading.Lock()
-
-    def run(self, count: int, progress: Progress | None) -> None:
-        threads = [threading.Thread(target=self.work, daemon=True) for _ in range(count)]
-        started: list[threading.Thread] = []
-        try:
-            with suppress(RuntimeError):  # the system may start fewer threads, or none
-                for thread in threads:
-                    thread.start()
-                    started.append(thread)
-            if not started:
-                self.work()
-            for thread in started:
-                while thread.is_alive():
-                    thread.join(0.1)
-                    if progress is not None:
-                        progress(self.read)
-        finally:
-            self.stopping.set()
-            for thread in started:
-                thread.join()
+        self.workers = Workers(self._runs())
 
     # Wrong bits may be NaN or infinite: whoever looks at them says so.
     @np.errstate(over="ignore", invalid="ignore")
@@ -176,7 +147,7 @@ class _Engine:
         path, descriptor = None, -1
         try:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
-            while (run := self._next()) is not None:
+            while (run := self.workers.next()) is not None:
                 if run.parts and run.path != path:
                     if descriptor >= 0:
                         os.close(descriptor)
@@ -186,20 +157,15 @@ class _Engine:
                     (block.tensor, block.first, self.call(block))
                     for block in self._blocks(run, descriptor, buffer)
                 ]
-                with self.lock:
+                with self.workers.lock:
                     self.found += found
-                    self.read += run.nbytes
+                    self.workers.done += run.nbytes
         except BaseException as error:
-            self.error = self.error or error
-            self.stopping.set()
+            self.workers.fail(error)
         finally:
             if descriptor >= 0:
                 with suppress(OSError):
                     os.close(descriptor)
-
-    def _next(self) -> _Run | None:
-        with self.lock:
-            return None if self.stopping.is_set() else next(self.runs, None)
 
     def _blocks(self, run: _Run, descriptor: int, buffer: Array) -> Iterator[Block]:
         if not run.parts:
@@ -210,13 +176,12 @@ class _Engine:
                 yield Block(run.tensor, first, slab)
                 first += slab.size
             return
-        view, offset = buffer[: run.nbytes].data, run.offset
-        while view:
-            count = os.preadv(descriptor, [view], offset)
-            if not count:
-                name = self.tensors[run.parts[-1].tensor].name
-                raise FormatError(f"{self.file.path}: {shown(name)}: the file ends too early")
-            view, offset = view[count:], offset + count
+        if not read_fully(
+            lambda view, offset: os.preadv(descriptor, [view], offset),
+            buffer[: run.nbytes],
+            run.offset,
+        ):
+            raise too_short(self.file, self.tensors[run.parts[-1].tensor])
         for part in run.parts:
             raw = buffer[part.at : part.at + part.nbytes]
             yield Block(part.tensor, part.first, raw.view(self.dtypes[part.tensor]))

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 
 # Files of a folder that stay open: macOS lets a process have 256, Linux often 1,024.
 MOST_OPEN = 64
@@ -65,13 +64,13 @@ class Elements:
         """
         if tensor.slabs is not None:
             return self._next(tensor, count)
-        out = np.empty(count, _dtype(tensor))
+        out = np.empty(count, tensor.element)
         self._read(tensor, first, out)
         return out
 
     def _next(self, tensor: StoredTensor, count: int) -> Array:
         assert tensor.slabs is not None
-        slabs, left = self._cursors.pop(tensor.name, (None, np.empty(0, _dtype(tensor))))
+        slabs, left = self._cursors.pop(tensor.name, (None, np.empty(0, tensor.element)))
         slabs = slabs or tensor.slabs()
         parts, found = [left], left.size
         while found < count:
@@ -100,7 +99,7 @@ class Elements:
         if tensor.slabs is not None:
             return self._loaded(tensor)[box]
         sizes = tuple(part.stop - part.start for part in box)
-        out = np.empty(sizes, _dtype(tensor))
+        out = np.empty(sizes, tensor.element)
         strides = _strides(tensor.shape)
         # Axes at the end that are whole are read in one go with the one before.
         axis = len(sizes)
@@ -125,7 +124,7 @@ class Elements:
                         f"compressed; its axes are turned up to {LARGEST_WHOLE >> 20} MiB"
                     )
                 self._whole = None  # before there are two
-                flat, first = np.empty(math.prod(tensor.shape), _dtype(tensor)), 0
+                flat, first = np.empty(math.prod(tensor.shape), tensor.element), 0
                 for slab in tensor.slabs():
                     flat[first : first + slab.size] = slab
                     first += slab.size
@@ -134,16 +133,10 @@ class Elements:
 
     def _read(self, tensor: StoredTensor, first: int, out: Array) -> None:
         assert tensor.offset is not None
-        view = out.view(np.uint8).data
         offset = tensor.offset + first * out.itemsize
         with self._opened(tensor.path or self.file.path) as descriptor:
-            while view:
-                count = os.preadv(descriptor, [view], offset)
-                if not count:
-                    raise FormatError(
-                        f"{self.file.path}: {shown(tensor.name)}: the file ends too early"
-                    )
-                view, offset = view[count:], offset + count
+            if not read_fully(lambda view, at: os.preadv(descriptor, [view], at), out, offset):
+                raise too_short(self.file, tensor)
 
     @contextlib.contextmanager
     def _opened(self, path: Path) -> Iterator[int]:
@@ -160,10 +153,6 @@ class Elements:
             yield descriptor
         finally:
             os.close(descriptor)
-
-
-def _dtype(tensor: StoredTensor) -> np.dtype[Any]:
-    return numpy_dtype(tensor.dtype).newbyteorder(tensor.byte_order)  # type: ignore[arg-type]
 
 
 def _strides(shape: Shape) -> list[int]:

@@ -12,11 +12,12 @@ from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.hdf5_process import OpenFile
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import FORMATS
 from glorot_cli.formats.texts import MOST_TENSORS
 from glorot_cli.hdf5_reader.objects import cut
 from glorot_cli.repeats import LARGEST_NAMES
+from glorot_cli.workers import BLOCK_BYTES
 
 DEEPEST = 64
 # Groups too: a layer has some.

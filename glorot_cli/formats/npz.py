@@ -12,9 +12,10 @@ import numpy as np
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import zips
 from glorot_cli.formats.npy_header import Header, read_header
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import NPZ
 from glorot_cli.formats.texts import MOST_TENSORS
+from glorot_cli.workers import BLOCK_BYTES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

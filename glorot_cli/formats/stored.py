@@ -15,7 +15,6 @@ from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.base import Format
 
-BLOCK_BYTES = 1 << 21
 MOST_AXES = 64
 # More elements than this nobody counts, not even those of an empty tensor but for its zeros.
 MOST_ELEMENTS = 2**63 - 1
@@ -41,6 +40,12 @@ class StoredTensor:
     path: Path | None = None
     slabs: Callable[[], Iterator[Array]] | None = field(default=None, compare=False)
     stored: int | None = None
+
+    @property
+    def element(self) -> np.dtype[Any]:
+        """NumPy's dtype of the elements, in their byte order; TypeError if it has none."""
+        found = numpy_dtype(self.dtype)
+        return found.newbyteorder(">") if self.byte_order == ">" else found
 
     def placed(self, path: Path) -> StoredTensor:
         """Return the same tensor as seen from another file."""
@@ -80,28 +85,20 @@ def check_shape(where: str, shape: Shape, itemsize: int) -> int:
     return math.prod(shape) * itemsize
 
 
-def block_count(tensor: StoredTensor) -> int:
-    """Count the blocks that a contiguous tensor is read in."""
-    return -(-tensor.nbytes // BLOCK_BYTES)
+def read_fully(read: Callable[[memoryview, int], int], out: Array, offset: int) -> bool:
+    """Read a file's bytes from an offset on into a flat array, and tell whether there are as many.
 
-
-def read_block(file: StoredFile, tensor: StoredTensor, index: int, buffer: Array) -> Array:
-    """Read one block of a contiguous tensor into the start of a byte buffer, as a flat array.
-
-    Raises:
-        FormatError: if NumPy has no such dtype, or the file ends early.
+    `read` reads some at an offset, and returns how many.
     """
-    try:
-        dtype = numpy_dtype(tensor.dtype).newbyteorder(tensor.byte_order)  # type: ignore[arg-type]
-    except TypeError:
-        raise FormatError(
-            f"{file.path}: {shown(tensor.name)}: cannot read elements of dtype {tensor.dtype}"
-        ) from None
-    assert tensor.offset is not None
-    start = index * BLOCK_BYTES
-    block = buffer[: min(BLOCK_BYTES, tensor.nbytes - start)]
-    with (tensor.path or file.path).open("rb", buffering=0) as raw:
-        raw.seek(tensor.offset + start)
-        if raw.readinto(block.data) != block.size:
-            raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
-    return block.view(dtype)
+    view = out.view(np.uint8).data
+    while view:
+        count = read(view, offset)
+        if not count:
+            return False
+        view, offset = view[count:], offset + count
+    return True
+
+
+def too_short(file: StoredFile, tensor: StoredTensor) -> FormatError:
+    """Return the refusal of a file that ends before a tensor's bytes do."""
+    return FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")

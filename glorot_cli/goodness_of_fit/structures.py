@@ -14,10 +14,11 @@ from glorot_cli.distributions import Normal, Ones
 from glorot_cli.dtypes import PRECISIONS
 from glorot_cli.fans import Shape
 from glorot_cli.formats.elements import Elements
-from glorot_cli.formats.stored import BLOCK_BYTES, StoredTensor
+from glorot_cli.formats.stored import StoredTensor
 from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import LEAST, Sketch, quality
 from glorot_cli.moments import Moments, significant
+from glorot_cli.workers import BLOCK_BYTES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -43,11 +43,12 @@ from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Array
 from glorot_cli.streams.request import Draw as Draw
 from glorot_cli.streams.scratch import scratch
+from glorot_cli.workers import BLOCK_BYTES
 
 NAME = "aes-ctr"
 VERSION = 1
 
-BLOCK_BYTES = 1 << 21
+
 _ZEROS = bytes(BLOCK_BYTES)
 # So many float32 stay in cache until they are rounded.
 _CHUNK = 1 << 19

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.errors import FormatError, shown
+from glorot_cli.errors import FormatError
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 
 # More are opened for each read, and compared with what they were.
 _MOST_HELD = 64
@@ -49,8 +49,8 @@ class BaseFiles:
                 self._held[path] = os.open(path, os.O_RDONLY)
         self.identities = {path: Identity.of(self._stat(path)) for path in self.paths}
 
-    def read(self, path: Path, offset: int, out: Array) -> int:
-        """Read bytes of a file into an array; return how many there were.
+    def read(self, path: Path, offset: int, out: memoryview) -> int:
+        """Read bytes of a file into a view; return how many there were.
 
         Raises:
             FormatError: if the file was written to, or replaced and not held.
@@ -58,7 +58,7 @@ class BaseFiles:
         held = self._held.get(path)
         descriptor = os.open(path, os.O_RDONLY) if held is None else held
         try:
-            count = os.preadv(descriptor, [out.data], offset)
+            count = os.preadv(descriptor, [out], offset)
             if Identity.of(os.fstat(descriptor)) != self.identities[path]:
                 raise _changed(path)
             return count
@@ -110,12 +110,8 @@ def read_elements(
     assert tensor.offset is not None
     path = tensor.path or file.path
     offset = tensor.offset + first * out.itemsize
-    left = out.view(np.uint8)
-    while left.size:
-        count = files.read(path, offset, left)
-        if not count:
-            raise FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
-        left, offset = left[count:], offset + count
+    if not read_fully(lambda view, at: files.read(path, at, view), out, offset):
+        raise too_short(file, tensor)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -129,7 +125,7 @@ def _digest(files: BaseFiles, path: Path, identity: Identity) -> bytes:
     if not kept:
         found, offset = hashlib.sha256(), 0
         buffer = np.empty(_READ_BYTES, np.uint8)
-        while count := files.read(path, offset, buffer):
+        while count := files.read(path, offset, buffer.data):
             found.update(buffer[:count].data)
             offset += count
         kept.append(found.digest())

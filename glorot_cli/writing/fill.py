@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.drawing import drawer
+from glorot_cli.drawing import Drawers
 from glorot_cli.dtypes import ITEM_SIZES, numpy_dtype
 from glorot_cli.formats.base import Extent
 from glorot_cli.moments import Moments
-from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.plan import Plan
 from glorot_cli.streams import DEFAULT, slab
 from glorot_cli.streams.request import Draw
+from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
-# NumPy calls on blocks under about 20 microseconds lose to the hand-off between threads, and blocks
-# over the cache lose to memory: 2 MiB is drawn, measured and written whole.
-BLOCK_BYTES = 1 << 21
 FLUSH_SECONDS = 0.05
-# Work on tensors that are smaller on average is more Python than NumPy, and threads slow it down.
-SMALL_BYTES = 1 << 16
-
 Array = np.ndarray[Any, np.dtype[Any]]
-Progress = Callable[[int], None]
 
 
 class _Piece(NamedTuple):
@@ -91,14 +84,10 @@ class _Engine:
     def __init__(self, plan: Plan, extents: list[Extent], kept: Mapping[str, Draw]) -> None:
         self.plan = plan
         self.kept = kept
-        self.written = 0
         self.path = extents[0].path if extents else Path()
-        self.stopping = threading.Event()
-        self.error: BaseException | None = None
         self.found: list[tuple[int, int, Moments]] = []
-        self._drawers: dict[int, tuple[Draw, int]] = {}
-        self._spans = _spans(plan, extents, kept)
-        self._lock = threading.Lock()
+        self.workers = Workers(_spans(plan, extents, kept))
+        self._drawers = Drawers(kept)
 
     def work(self) -> None:
         """Draw and write spans until none are left."""
@@ -106,7 +95,7 @@ class _Engine:
         try:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
             scratch = np.empty(BLOCK_BYTES, np.uint8)
-            while (span := self._next()) is not None:
+            while (span := self.workers.next()) is not None:
                 if span.path is not path:
                     if descriptor >= 0:
                         os.close(descriptor)
@@ -120,13 +109,12 @@ class _Engine:
                         else:
                             found += [self._draw(piece, buffer, scratch) for piece in pieces]
                 _write_pieces(descriptor, span, buffer)
-                with self._lock:
+                with self.workers.lock:
                     self.found += found
-                    self.written += span.nbytes
+                    self.workers.done += span.nbytes
                     self.path = span.path
         except BaseException as error:
-            self.error = self.error or error
-            self.stopping.set()
+            self.workers.fail(error)
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -142,13 +130,8 @@ class _Engine:
                     os.close(descriptor)
             except OSError as error:
                 # The system reports a lost write once: whoever hears of it must pass it on.
-                self.error = self.error or error
-                self.stopping.set()
+                self.workers.fail(error)
                 return
-
-    def _next(self) -> _Span | None:
-        with self._lock:
-            return None if self.stopping.is_set() else next(self._spans, None)
 
     def _draw_small(
         self, pieces: list[_Piece], buffer: Array
@@ -165,28 +148,13 @@ class _Engine:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
-        moments = self._drawer_of(piece)(piece.first, out)
+        moments = self._drawers.of(tensor, out.size)(piece.first, out)
         if moments is not None:
             return piece.tensor, piece.first, moments
         centre = tensor.distribution.mean(tensor.shape)
         if tensor.dtype not in ("float32", "float64"):
             out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))
-
-    def _drawer_of(self, piece: _Piece) -> Draw:
-        """Make a tensor's drawer once, and let go of it, with what it keeps, at the last piece."""
-        tensor = self.plan.tensors[piece.tensor]
-        if piece.nbytes == tensor.nbytes:
-            return self._new_drawer(tensor)
-        with self._lock:
-            draw, left = self._drawers.pop(piece.tensor, (None, tensor.nbytes))
-            draw = draw or self._new_drawer(tensor)
-            if left > piece.nbytes:
-                self._drawers[piece.tensor] = draw, left - piece.nbytes
-        return draw
-
-    def _new_drawer(self, tensor: PlannedTensor) -> Draw:
-        return self.kept.get(tensor.name) or drawer(tensor)
 
 
 def _write_pieces(descriptor: int, span: _Span, buffer: Array) -> None:
@@ -225,34 +193,9 @@ def fill(
     _allocate(plan, extents)
     engine = _Engine(plan, extents, kept)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
-    blocks = nbytes // BLOCK_BYTES + 1
-    count = min(workers or os.cpu_count() or 1, blocks)
-    if nbytes < SMALL_BYTES * len(plan.tensors):
-        count = 1
-    threads = [threading.Thread(target=engine.work, daemon=True) for _ in range(count)]
-    done = threading.Event()
-    if sync and blocks > 1:
-        threads.append(threading.Thread(target=engine.flush_along, args=(done,), daemon=True))
-    started: list[threading.Thread] = []
-    try:
-        with contextlib.suppress(RuntimeError):  # the system may start fewer threads, or none
-            for thread in threads:
-                thread.start()
-                started.append(thread)
-        if not started:
-            engine.work()
-        for thread in started[:count]:
-            while thread.is_alive():
-                thread.join(0.1)
-                if progress is not None:
-                    progress(engine.written)
-    finally:
-        engine.stopping.set()
-        done.set()
-        for thread in started:
-            thread.join()
-    if engine.error is not None:
-        raise engine.error
+    count = thread_count(nbytes, len(plan.tensors), workers)
+    beside = engine.flush_along if sync and nbytes >= BLOCK_BYTES else None
+    engine.workers.run(engine.work, count, progress, beside)
     return _merged(plan, engine.found)
 
 

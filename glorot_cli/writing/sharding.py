@@ -18,7 +18,8 @@ from glorot_cli.formats.replacing import check_free, errors_named, exists, repla
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams.request import Draw
-from glorot_cli.writing.fill import Progress, fill
+from glorot_cli.workers import Progress
+from glorot_cli.writing.fill import fill
 from glorot_cli.writing.ranks import Ranks, check_divisible
 
 ALONE = Ranks(0, 1)

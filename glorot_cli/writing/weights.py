@@ -20,7 +20,8 @@ from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams import stream_claim
-from glorot_cli.writing.fill import Progress, fill
+from glorot_cli.workers import Progress
+from glorot_cli.writing.fill import fill
 from glorot_cli.writing.ranks import Ranks
 
 if TYPE_CHECKING:
