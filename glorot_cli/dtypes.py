@@ -54,9 +54,16 @@ ITEM_SIZES: dict[str, int] = {
 
 
 @functools.cache
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return the little-endian NumPy dtype of that name."""
+def numpy_dtype(name: str, order: str = "<") -> np.dtype[Any]:
+    """Return the NumPy dtype of that name, little-endian unless the order is `>`.
+
+    Raises:
+        TypeError: if NumPy has none.
+    """
     import numpy as np
+
+    if order == ">":
+        return numpy_dtype(name).newbyteorder(">")
 
     if name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
         import ml_dtypes

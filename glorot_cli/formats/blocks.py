@@ -181,7 +181,7 @@ class _Engine:
             buffer[: run.nbytes],
             run.offset,
         ):
-            raise too_short(self.file, self.tensors[run.parts[-1].tensor])
+            raise too_short(self.file.path, self.tensors[run.parts[-1].tensor].name)
         for part in run.parts:
             raw = buffer[part.at : part.at + part.nbytes]
             yield Block(part.tensor, part.first, raw.view(self.dtypes[part.tensor]))

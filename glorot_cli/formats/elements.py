@@ -136,7 +136,7 @@ class Elements:
         offset = tensor.offset + first * out.itemsize
         with self._opened(tensor.path or self.file.path) as descriptor:
             if not read_fully(lambda view, at: os.preadv(descriptor, [view], at), out, offset):
-                raise too_short(self.file, tensor)
+                raise too_short(self.file.path, tensor.name)
 
     @contextlib.contextmanager
     def _opened(self, path: Path) -> Iterator[int]:

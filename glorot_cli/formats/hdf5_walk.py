@@ -113,7 +113,7 @@ class _Slabs:
             FormatError: if the stored bytes are damaged, or there are no numbers.
         """
         try:
-            dtype = numpy_dtype(self._dtype).newbyteorder(self._order)  # type: ignore[arg-type]
+            dtype = numpy_dtype(self._dtype, self._order)
         except TypeError:
             dtype = np.dtype(np.void)
         if dtype.kind not in "biuf":

@@ -44,8 +44,7 @@ class StoredTensor:
     @property
     def element(self) -> np.dtype[Any]:
         """NumPy's dtype of the elements, in their byte order; TypeError if it has none."""
-        found = numpy_dtype(self.dtype)
-        return found.newbyteorder(">") if self.byte_order == ">" else found
+        return numpy_dtype(self.dtype, self.byte_order)
 
     def placed(self, path: Path) -> StoredTensor:
         """Return the same tensor as seen from another file."""
@@ -99,6 +98,6 @@ def read_fully(read: Callable[[memoryview, int], int], out: Array, offset: int) 
     return True
 
 
-def too_short(file: StoredFile, tensor: StoredTensor) -> FormatError:
+def too_short(path: Path, name: str) -> FormatError:
     """Return the refusal of a file that ends before a tensor's bytes do."""
-    return FormatError(f"{file.path}: {shown(tensor.name)}: the file ends too early")
+    return FormatError(f"{path}: {shown(name)}: the file ends too early")

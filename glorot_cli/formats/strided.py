@@ -13,8 +13,9 @@ import numpy as np
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
-from glorot_cli.formats.stored import BLOCK_BYTES
+from glorot_cli.formats.stored import read_fully, too_short
 from glorot_cli.hdf5_reader.objects import cut
+from glorot_cli.workers import BLOCK_BYTES
 
 # What is read at once: the rows of a transposed matrix lie across all of it.
 LARGEST_READ = 64 << 20
@@ -50,7 +51,7 @@ class Strided:
             FormatError: if there are no numbers, or the file ends early.
         """
         try:
-            dtype = numpy_dtype(self._dtype).newbyteorder(self._order)  # type: ignore[arg-type]
+            dtype = numpy_dtype(self._dtype, self._order)
         except TypeError:
             raise FormatError(
                 f"{self._path}: {shown(self._name)}: cannot read elements of dtype {self._dtype}"
@@ -94,10 +95,7 @@ class Strided:
         return out
 
     def _pread(self, raw: int, first: int, out: Array) -> Array:
-        view, offset = out.view(np.uint8).data, self._start + first * out.itemsize
-        while view:
-            count = os.preadv(raw, [view], offset)
-            if not count:
-                raise FormatError(f"{self._path}: {shown(self._name)}: the file ends too early")
-            view, offset = view[count:], offset + count
+        offset = self._start + first * out.itemsize
+        if not read_fully(lambda view, at: os.preadv(raw, [view], at), out, offset):
+            raise too_short(self._path, self._name)
         return out

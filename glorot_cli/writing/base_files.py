@@ -111,7 +111,7 @@ def read_elements(
     path = tensor.path or file.path
     offset = tensor.offset + first * out.itemsize
     if not read_fully(lambda view, at: files.read(path, at, view), out, offset):
-        raise too_short(file, tensor)
+        raise too_short(file.path, tensor.name)
 
 
 @functools.lru_cache(maxsize=1024)
