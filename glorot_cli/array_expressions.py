@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from glorot_cli import elementary
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import shown
 from glorot_cli.expressions import LARGEST, Names, contains, expression_names, parsed, value_of
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Result = Any
 
 # Whole numbers beyond it are no float64.

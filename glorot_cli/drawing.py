@@ -6,19 +6,16 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from glorot_cli import streams
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import GlorotError, natural_size, shown
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams import aes_ctr
 from glorot_cli.streams.request import Draw, Request
 from glorot_cli.streams.whole import bytes_needed
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def drawer(tensor: PlannedTensor) -> Draw:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from glorot_cli.checks.claims import stored_names
 from glorot_cli.checks.distances import distances, exceeding, plain
 from glorot_cli.checks.renames import Axes, Rename, renamed
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.blocks import Block, each_block, is_readable
@@ -24,7 +25,6 @@ from glorot_cli.formats.reading import is_torch, read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.workers import Progress
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Status = Literal["equal", "within tolerance", "different", "missing", "extra", "shape", "dtype"]
 
 

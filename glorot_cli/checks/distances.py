@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from glorot_cli.dtypes import Array
 
 
 def plain(element: np.generic) -> float | int:

@@ -28,7 +28,7 @@ from glorot_cli.distributions import (
     is_random,
 )
 from glorot_cli.drawing import drawer
-from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import GlorotError
 from glorot_cli.formats.blocks import Block, each_block
 from glorot_cli.formats.reading import read_headers
@@ -44,8 +44,6 @@ from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.pieces import Layout
 from glorot_cli.workers import Progress
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # Of each tensor with a distribution: range, mean, variance and distribution.
 TESTS = 4

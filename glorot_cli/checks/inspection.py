@@ -16,7 +16,7 @@ import numpy as np
 
 from glorot_cli.checks.claims import by_stored_name, claimed_plan, kept_names, read_claim
 from glorot_cli.checks.known_starts import Candidates, Start, known_starts
-from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
+from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS, Array
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
 from glorot_cli.formats.blocks import Block, each_tensor
@@ -44,8 +44,6 @@ from glorot_cli.goodness_of_fit.structures import (
 from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected
 from glorot_cli.workers import BLOCK_BYTES
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # So many elements of a uniform distribution are not orthogonal by chance, nor by design.
 _MANY = 4096

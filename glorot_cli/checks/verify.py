@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from glorot_cli.checks.pairing import (
 )
 from glorot_cli.distributions import Distribution, Orthogonal, Patched, Pieces, leaves
 from glorot_cli.drawing import Drawers, check
-from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.blocks import Block, each_block
@@ -32,7 +31,6 @@ from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.pieces import Layout
 from glorot_cli.workers import Progress
 
-Array = np.ndarray[Any, np.dtype[Any]]
 # LAPACK's libraries differ in the last bits of float64, times the condition of a square matrix.
 ORTHOGONAL_SHARE = 2.0**-30
 

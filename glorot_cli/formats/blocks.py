@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
@@ -20,7 +20,6 @@ from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 # Reading what lies between two datasets of HDF5 costs less than asking twice.
 LARGEST_GAP = 4096
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
@@ -26,7 +26,6 @@ BOX_SIDE = 512
 # A tensor in chunks is kept as a whole for its boxes, up to this: one of each of two files.
 LARGEST_WHOLE = 256 << 20
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Box = tuple[slice, ...]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.hdf5_process import OpenFile
@@ -33,7 +33,6 @@ LARGEST_RATIO = 1032
 PATIENCE = 10.0
 PATIENCE_PER_MIB = 4.0
 
-Array = np.ndarray[Any, np.dtype[Any]]
 # Where in a larger file an HDF5 file lies: its first byte and its length.
 Window = tuple[int, int]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import zips
 from glorot_cli.formats.npy_header import Header, read_header
@@ -16,8 +17,6 @@ from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import NPZ
 from glorot_cli.formats.texts import MOST_TENSORS
 from glorot_cli.workers import BLOCK_BYTES
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_npz(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.base import Format
@@ -18,8 +18,6 @@ from glorot_cli.formats.base import Format
 MOST_AXES = 64
 # More elements than this nobody counts, not even those of an empty tensor but for its zeros.
 MOST_ELEMENTS = 2**63 - 1
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

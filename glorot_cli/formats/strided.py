@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import read_fully, too_short
@@ -19,8 +19,6 @@ from glorot_cli.workers import BLOCK_BYTES
 
 # What is read at once: the rows of a transposed matrix lie across all of it.
 LARGEST_READ = 64 << 20
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Strided:

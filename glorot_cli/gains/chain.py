@@ -12,7 +12,7 @@ import numpy as np
 from glorot_cli.dialects.layer import Layer
 from glorot_cli.dialects.spatial import margins, spread
 from glorot_cli.drawing import check, drawer
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.gains.layers import (
@@ -29,7 +29,6 @@ from glorot_cli.gains.layers import (
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.spec import load_spec
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Kernels = Callable[[PlannedTensor], PlannedTensor]
 
 _IDENTITIES = ("Activity", "Alpha", "Dropout", "Feature", "Gaussian", "Identity", "Masking",

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from glorot_cli.dtypes import Array
+
 Pairs = tuple[tuple[int, int], ...]
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from glorot_cli.distributions import Orthogonal, Sparse
-from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.dtypes import PRECISIONS, Array
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.moments import Moments
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Test = Literal[
     "finite", "limit", "constant", "value", "range", "mean", "variance", "distribution",
     "orthogonal", "zeros", "identical", "shared",

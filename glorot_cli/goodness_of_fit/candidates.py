@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from glorot_cli.goodness_of_fit.free import free_fits
 from glorot_cli.goodness_of_fit.sketch import LEAST, Sketch, quality
 from glorot_cli.initializers.keras import TRUNCATED_STDDEV
 from glorot_cli.moments import Moments, significant
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # Elements that agree in as many bits do so on purpose.
 ENOUGH_BITS = 20

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
-from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.dtypes import PRECISIONS, Array
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import (
@@ -21,8 +20,6 @@ from glorot_cli.goodness_of_fit.sketch import (
     tail_chance,
 )
 from glorot_cli.moments import significant
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # Below this a plain normal distribution is no rival of a truncated one.
 _REJECTED = 1e-4

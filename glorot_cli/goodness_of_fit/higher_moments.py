@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from glorot_cli.dtypes import Array
 
 _NODES = 96
 # Beyond as many standard deviations lies no element of any file.

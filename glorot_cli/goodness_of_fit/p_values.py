@@ -12,14 +12,12 @@ import functools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from glorot_cli.distributions import Normal, TruncatedNormal, Uniform
-from glorot_cli.dtypes import Precision
+from glorot_cli.dtypes import Array, Precision
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Continuous = Uniform | Normal | TruncatedNormal
 
 # Between neighbouring thresholds an empirical distribution can hide 1 / 2048 of a distance, or

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import PRECISIONS, Precision
+from glorot_cli.dtypes import PRECISIONS, Array, Precision
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.higher_moments import (
     Standardised,
@@ -17,8 +16,6 @@ from glorot_cli.goodness_of_fit.higher_moments import (
     skewness_chance,
 )
 from glorot_cli.moments import Moments
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # No file has so many tensors that a fit of lower quality could be named.
 LEAST = 1e-12

@@ -6,12 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from glorot_cli.distributions import Normal, Ones
-from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.dtypes import PRECISIONS, Array
 from glorot_cli.fans import Shape
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.stored import StoredTensor
@@ -19,8 +18,6 @@ from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import LEAST, Sketch, quality
 from glorot_cli.moments import Moments, significant
 from glorot_cli.workers import BLOCK_BYTES
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # So many vectors tell an orthogonal kernel from a random one, even in eight bits.
 VECTORS = 16

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +23,13 @@ from glorot_cli.distributions import (
     leaves,
 )
 from glorot_cli.drawing import check, draw, drawer
-from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.fans import FanRule, Shape
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.candidates import EMBEDDINGS, named_distributions
 from glorot_cli.goodness_of_fit.fit import Fit
 from glorot_cli.goodness_of_fit.sketch import SAMPLE
 from glorot_cli.plan import Plan
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

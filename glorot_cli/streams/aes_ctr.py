@@ -35,12 +35,11 @@ from glorot_cli.distributions import (
     Uniform,
     inverse_softplus,
 )
-from glorot_cli.dtypes import PRECISIONS, largest_not_above, largest_within
+from glorot_cli.dtypes import PRECISIONS, Array, largest_not_above, largest_within
 from glorot_cli.fans import Shape
 from glorot_cli.placed import ByIndex, Values
 from glorot_cli.streams import fixed, kernels, pieces, quantile, whole
 from glorot_cli.streams.float8 import round_float8
-from glorot_cli.streams.request import Array
 from glorot_cli.streams.request import Draw as Draw
 from glorot_cli.streams.scratch import scratch
 from glorot_cli.workers import BLOCK_BYTES

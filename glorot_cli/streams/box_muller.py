@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.moments import Moments
 from glorot_cli.streams.kernels import CODES, kernels, measured
-from glorot_cli.streams.request import Array
 
 STEP = 16
 CHUNK = 1 << 14

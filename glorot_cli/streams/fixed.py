@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from glorot_cli.distributions import Ones, Patched
-from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS
+from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Array
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import Shape
 from glorot_cli.placed import Placed
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 
 # So many float64 stay in cache.
 CHUNK = 1 << 16

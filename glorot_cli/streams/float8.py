@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams.scratch import scratch
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # A float8 has 3 bits of fraction at most. Of a float32's 23 the upper 8 decide how it is rounded to
 # nearest even, if the last of them also says whether anything follows.

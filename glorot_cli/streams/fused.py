@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from glorot_cli.dtypes import Array
 
 _SPLITTER = np.float64(2.0**27 + 1.0)
 

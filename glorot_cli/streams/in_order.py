@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import GlorotError
-from glorot_cli.streams.request import Array
 
 _SKIPPED = 1 << 18
 MOST_STATES = 4096

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import ranges, threefry
 from glorot_cli.streams.fused import fused_float32, fused_float64
 from glorot_cli.streams.ranges import Range
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import scratch
 
 # How many random bits the frameworks' unit draws keep: those of the fraction.

@@ -13,9 +13,10 @@ import threading
 import numpy as np
 
 from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Uniform
+from glorot_cli.dtypes import Array
 from glorot_cli.streams import whole
 from glorot_cli.streams.in_order import InOrder
-from glorot_cli.streams.request import Array, Draw, Request, check_framework, lazily, refusal
+from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
 from glorot_cli.streams.scratch import scratch
 
 NAME = "keras-numpy"

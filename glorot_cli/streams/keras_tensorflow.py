@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from glorot_cli.distributions import Uniform
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import philox, ranges
 from glorot_cli.streams.ranges import Range
-from glorot_cli.streams.request import Array, Draw, Request, check_framework, refusal
+from glorot_cli.streams.request import Draw, Request, check_framework, refusal
 from glorot_cli.streams.scratch import scratch
 
 NAME = "keras-tensorflow"

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from glorot_cli.distributions import Normal, Uniform
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import mersenne, ranges
 from glorot_cli.streams.ranges import Range
-from glorot_cli.streams.request import Array, Draw, Request, check_framework, lazily, refusal
+from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
 from glorot_cli.streams.scratch import scratch
 from glorot_cli.streams.torch_normal import Place, normals
 

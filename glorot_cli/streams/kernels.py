@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from glorot_cli.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from glorot_cli.dtypes import PRECISIONS, largest_within, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, largest_within, numpy_dtype
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.moments import Moments
 from glorot_cli.streams import quantile
 from glorot_cli.streams.float8 import table
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import scratch
 
 # So many words stay in a core's second cache until they are values.

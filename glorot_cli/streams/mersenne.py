@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.kernels import Kernels, kernels
-from glorot_cli.streams.request import Array
 from glorot_cli.streams.scratch import scratch
 
 CHUNK = 1 << 16

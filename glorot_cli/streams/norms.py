@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from glorot_cli.distributions import NormOf
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams.fixed import rounded_once
-from glorot_cli.streams.request import Array, Draw, lazily
+from glorot_cli.streams.request import Draw, lazily
 
 # The sums are taken in this order, so that they do not depend on blocks or threads.
 CHUNK = 1 << 18

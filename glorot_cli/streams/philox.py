@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.streams.kernels import kernels
 from glorot_cli.streams.scratch import scratch
 
@@ -15,7 +14,6 @@ _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _MASK = 0xFFFFFFFF
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Counter = tuple[int, int, int, int]
 Key = tuple[int, int]
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from glorot_cli.distributions import Distribution, Pieces, is_elementwise
+from glorot_cli.dtypes import Array
 from glorot_cli.fans import Shape
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 
 # A call for a run of elements costs as much as drawing this many of them.
 _CALL = 5000

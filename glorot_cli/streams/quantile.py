@@ -13,11 +13,10 @@ import functools
 import math
 import threading
 from importlib import resources
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from glorot_cli.dtypes import Array
 
 CENTRE_ROWS = 124
 SEGMENT = 65536.0

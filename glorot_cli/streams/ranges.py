@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.moments import Moments
 from glorot_cli.streams import kernels
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import scratch
 
 _DTYPES = ("float32", "float16", "bfloat16")

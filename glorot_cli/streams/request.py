@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from glorot_cli.distributions import (
     Constant,
@@ -21,18 +21,14 @@ from glorot_cli.distributions import (
     TruncatedNormal,
     Uniform,
 )
+from glorot_cli.dtypes import Array
 from glorot_cli.fans import Shape
 from glorot_cli.placed import ByIndex, Values
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    import numpy as np
-
     from glorot_cli.moments import Moments
 
 # A plan checks what its stream can draw, and needs no NumPy for that.
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 # It gives the moments of what it drew where they cost no further pass.
 Draw = Callable[[int, Array], "Moments | None"]
 

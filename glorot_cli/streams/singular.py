@@ -10,10 +10,10 @@ import math
 import numpy as np
 
 from glorot_cli.distributions import Normal, SingularOf
-from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import aes_ctr
 from glorot_cli.streams.fixed import rounded_once
-from glorot_cli.streams.request import Array, Draw, lazily
+from glorot_cli.streams.request import Draw, lazily
 
 # torch's, in spectral_norm.
 _EPS = 1e-12

@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from glorot_cli.distributions import Constant, Distribution, Uniform
-from glorot_cli.dtypes import largest_within
+from glorot_cli.dtypes import Array, largest_within
 from glorot_cli.streams.aes_ctr import key_of
-from glorot_cli.streams.request import Array
 
 LARGEST = 1 << 14
 _ZEROS = bytes(LARGEST)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.streams.kernels import kernels
 from glorot_cli.streams.scratch import scratch
 
@@ -15,7 +14,6 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Key = tuple[int, int]
 
 _INDICES = np.arange(CHUNK, dtype=np.uint32)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.moments import Moments
 from glorot_cli.streams import box_muller
 from glorot_cli.streams.box_muller import STEP
 from glorot_cli.streams.in_order import InOrder
-from glorot_cli.streams.request import Array, Draw
+from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import scratch
 
 

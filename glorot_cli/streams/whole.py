@@ -7,7 +7,6 @@ LAPACK's QR, so their last bits hold for one BLAS only.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,9 @@ from glorot_cli.distributions import (
     Sparse,
     is_drawn_whole,
 )
+from glorot_cli.dtypes import Array
 from glorot_cli.fans import Shape
 from glorot_cli.streams.pieces import kept
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def bytes_needed(law: Distribution, shape: Shape) -> int:

@@ -8,10 +8,11 @@ import os
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
@@ -19,8 +20,6 @@ from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_
 # More are opened for each read, and compared with what they were.
 _MOST_HELD = 64
 _READ_BYTES = 1 << 22
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Identity(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from glorot_cli.drawing import check, drawer
-from glorot_cli.dtypes import PRECISIONS, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import GlorotError, shown, suggestion
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import StoredFile, StoredTensor
@@ -22,7 +22,6 @@ from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.request import Draw
 from glorot_cli.writing.base_files import BaseFiles, open_base, read_elements
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Filling = Literal["init", "mean", "zeros"]
 FILLINGS: tuple[Filling, ...] = get_args(Filling)
 

@@ -8,12 +8,12 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from glorot_cli.drawing import Drawers
-from glorot_cli.dtypes import ITEM_SIZES, numpy_dtype
+from glorot_cli.dtypes import ITEM_SIZES, Array, numpy_dtype
 from glorot_cli.formats.base import Extent
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
@@ -22,7 +22,6 @@ from glorot_cli.streams.request import Draw
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
 FLUSH_SECONDS = 0.05
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class _Piece(NamedTuple):
