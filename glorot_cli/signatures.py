@@ -37,13 +37,19 @@ class Table(BaseModel):
 
 
 @functools.cache
+def hints(function: Callable[..., object]) -> dict[str, object]:
+    """Return the types of a function's parameters, in their order, and of its result."""
+    return typing.get_type_hints(function, include_extras=True)
+
+
+@functools.cache
 def signature_table(function: Callable[..., object]) -> type[Table]:
     """Return the table of a function's keyword-only parameters."""
     from pydantic import create_model
 
-    hints = typing.get_type_hints(function, include_extras=True)
+    found = hints(function)
     fields: dict[str, Any] = {
-        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        name: (found[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }

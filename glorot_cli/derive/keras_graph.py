@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from glorot_cli.dialects.keras.network import Node, layer_order
 from glorot_cli.dialects.keras.table import LAYERS
+from glorot_cli.dialects.layer import takes_several
 
 Config = Mapping[str, Any]
 
@@ -54,7 +55,7 @@ class Call(NamedTuple):
     def takes_several(self) -> bool:
         """Whether all that it is called on has a shape that matters."""
         function = LAYERS.get(self.kind)
-        return function is not None and function.__code__.co_varnames[0] == "xs"
+        return function is not None and takes_several(function)
 
     @property
     def states_shape(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
@@ -15,7 +16,7 @@ from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import FanRule, Shape
 from glorot_cli.repeats import LARGEST_NAMES, MOST_ENTRIES
-from glorot_cli.signatures import Table, bind, signature_table, validated
+from glorot_cli.signatures import Table, bind, hints, signature_table, validated
 
 # For weights whose initialiser no argument names.
 DEFAULT_ONES = InitializerChoice("ones", (), given=False)
@@ -71,6 +72,8 @@ class Weight:
 
 Flow = Dims | None
 """The shape of an input or output, without the batch axis, where it is known."""
+Inputs = tuple[Dims, ...]
+"""The first parameter of a layer that takes several inputs: the shapes of all."""
 
 
 class Built(NamedTuple):
@@ -84,6 +87,12 @@ class Built(NamedTuple):
         """The output's shape, in a dialect in which every shape is known."""
         assert self.output is not None
         return self.output
+
+
+@functools.cache
+def takes_several(function: Callable[..., Built]) -> bool:
+    """Tell whether a layer takes any number of inputs: its first parameter is for all of them."""
+    return next(iter(hints(function).values())) == Inputs
 
 
 def within(weights: Iterable[Weight], name: str, owner: str) -> list[Weight]:
@@ -243,7 +252,7 @@ class Layer:
             SpecError: at the argument or the layer that the inputs do not fit.
         """
         self.built.add(self.place.path)
-        several = self.function.__code__.co_varnames[0] == "xs"
+        several = takes_several(self.function)
         if not several and len(inputs) != 1:
             raise SpecError(
                 f"{self.entry.type} takes one input, found {len(inputs)}", self.place.path

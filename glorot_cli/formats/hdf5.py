@@ -14,7 +14,6 @@ from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.base import Extent, Output, compact
 from glorot_cli.plan import PlannedTensor
-from glorot_cli.plan.tensors import RAW
 
 # A larger attribute does not fit into an object's header; Keras parts longer lists the same way.
 LARGEST_ATTRIBUTE = 64512
@@ -35,7 +34,7 @@ def keras_place(tensor: PlannedTensor) -> str:
         return tensor.group
     if _PLACE.fullmatch(tensor.name):
         return tensor.name
-    if tensor.kind != RAW:
+    if not tensor.is_raw:
         # Keras's layers say where their variables are.
         raise FormatError(
             f".weights.h5 holds Keras's layers, and {shown(tensor.name)} is of the torch dialect; "

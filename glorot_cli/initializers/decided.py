@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glorot_cli.distributions import Distribution
+from glorot_cli.initializers.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,9 @@ class Decided:
     arguments: dict[str, object]
     distribution: Distribution
     seed: int | None
-    steps: list[str]
+    steps: list[Step]
 
     @property
     def uses_fans(self) -> bool:
         """Whether the law depends on the fans."""
-        return any(step.startswith("fan_in") for step in self.steps)
+        return any(step.kind == "fans" for step in self.steps)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from glorot_cli.distributions import Cut, Ones, Orthogonal, Pieces, Uniform
 from glorot_cli.fans import FanRule, Fans, Shape, count_fans
+from glorot_cli.initializers.steps import Step
 
 Per = Literal["kernel", "tensor"]
 
@@ -31,14 +32,15 @@ class Kernel:
     index: tuple[str | None, ...] = ()
     donor: Kernel | None = None
     fused_role: str = "O"
-    steps: list[str] = field(default_factory=list, compare=False)
+    steps: list[Step] = field(default_factory=list, compare=False)
 
     @property
     def fans(self) -> Fans:
         """The fans by the kernel's rule; ValueError where the rule has none for this shape."""
         fans = self.count()
         rule = f"{self.rule} rule" if self.donor is None else f"{self.donor.rule} rule, by fans_of"
-        self.steps.append(f"fan_in = {fans.fan_in}, fan_out = {fans.fan_out} ({rule})")
+        text = f"fan_in = {fans.fan_in}, fan_out = {fans.fan_out} ({rule})"
+        self.steps.append(Step(text, "fans"))
         return fans
 
     def count(self) -> Fans:
@@ -88,7 +90,7 @@ class Kernel:
 
     def say(self, name: str, formula: str, value: float) -> float:
         """Note a step of the arithmetic and return its value."""
-        self.steps.append(f"{name} = {formula} = {value!r}")
+        self.steps.append(Step(f"{name} = {formula} = {value!r}"))
         return value
 
 

@@ -15,6 +15,7 @@ from glorot_cli.errors import SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.initializers.decided import Decided
 from glorot_cli.initializers.kernel import Kernel
+from glorot_cli.initializers.steps import Step
 
 MOST_INDICES = 100_000
 Decide = Callable[[InitializerChoice, Kernel, Names], Decided]
@@ -39,7 +40,7 @@ def packed(choice: InitializerChoice, kernel: Kernel, names: Names, decide: Deci
     if any(kernel.index):
         _check_index(kernel, choice)
     found: list[Decided] = []
-    steps: list[str] = kernel.steps
+    steps = kernel.steps
     for number, value in enumerate(choice.value):
         piece = replace(kernel.piece(), steps=[])
         item = InitializerChoice(value, (*choice.path, number), choice.given)
@@ -52,7 +53,7 @@ def packed(choice: InitializerChoice, kernel: Kernel, names: Names, decide: Deci
                 (*item.path, "seed"),
                 at_key=True,
             )
-        steps += [f"piece {number}: {found[-1].name}", *found[-1].steps]
+        steps += [Step(f"piece {number}: {found[-1].name}"), *found[-1].steps]
     cut = Cut(kernel.fused_axis, kernel.fused)
     return Decided(
         f"[{', '.join(each.name for each in found)}]",
@@ -118,7 +119,8 @@ def indexed(
         steps = kernel.steps if not found else []
         decided = decide(choice, replace(whole, steps=steps), {**names, **given})
         if not found:
-            steps.append(f"the same for each {', '.join(given)}, of {', '.join(map(str, sizes))}")
+            counts = ", ".join(map(str, sizes))
+            steps.append(Step(f"the same for each {', '.join(given)}, of {counts}"))
         found.append(decided)
     roles = (kernel.axes or "").upper()
     cuts = tuple(

@@ -12,6 +12,7 @@ from glorot_cli.arguments import Number, checked_number, exact_number
 from glorot_cli.errors import shown
 from glorot_cli.expressions import Names, UnknownNameError, parsed
 from glorot_cli.initializers.kernel import Kernel
+from glorot_cli.initializers.steps import Step
 from glorot_cli.placed import ByIndex, Values, axis_names
 
 
@@ -92,7 +93,7 @@ def by_index(kernel: Kernel, *, value: FormulaOf) -> ByIndex:
             raise UnknownNameError(text, name, {**names, **dict.fromkeys(sorted(index), 0)})
     found = ByIndex(text, used, kernel.index)
     _check(found, kernel)
-    kernel.steps.append(f"at each place: {text}")
+    kernel.steps.append(Step(f"at each place: {text}"))
     return found
 
 
@@ -131,7 +132,7 @@ def sinusoid(
         half = size // 2
         angle = f"{p} * exp(-({c} % {max(half, 1)}) * (log(base) / {max(half - 1, 1)}))"
         text = f"sin({angle}) if {c} < {half} else cos({angle}) if {c} < {2 * half} else 0"
-    kernel.steps.append(f"at each place: {text}")
+    kernel.steps.append(Step(f"at each place: {text}"))
     return ByIndex(text, names)
 
 

@@ -19,6 +19,7 @@ from glorot_cli.distributions import (
 )
 from glorot_cli.initializers.gain import Gain, Nonlinearity, calculate_gain
 from glorot_cli.initializers.kernel import Kernel, Per, matrix_sides, positive, uniform_between
+from glorot_cli.initializers.steps import Step
 
 # In standard deviations. No normal is as far out, so that a bound beyond cuts nothing.
 FARTHEST_CUT = 1e6
@@ -96,7 +97,8 @@ def trunc_normal(
     if low > 5.0 or high < -5.0:
         raise ValueError(f"[{a!r}, {b!r}] lies more than 5 std from the mean, found std {std!r}")
     if max(-low, high) > 10.0:
-        kernel.steps.append(f"note: [{a!r}, {b!r}] is absolute and cuts nothing at std {std!r}")
+        text = f"[{a!r}, {b!r}] is absolute and cuts nothing at std {std!r}"
+        kernel.steps.append(Step(text, "notice"))
     # The division's rounding must not let a value past a bound that cuts.
     while low > -FARTHEST_CUT and mean + std * low < a:
         low = math.nextafter(low, math.inf)

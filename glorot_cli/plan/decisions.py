@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.distributions import (
@@ -20,8 +20,10 @@ from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.fans import Fans, Shape
 from glorot_cli.initializers import Decided, Kernel, decide
+from glorot_cli.initializers.steps import Step
 from glorot_cli.placed import Placed
 from glorot_cli.plan.holding import check_held
+from glorot_cli.plan.tensors import Owner
 from glorot_cli.streams import DEFAULT
 
 
@@ -52,7 +54,8 @@ class Draft(NamedTuple):
     seed: int | None
     patch: tuple[int, int, float] | None
     tie: Tie | None
-    rest: dict[str, Any]
+    rng: str
+    owner: Owner
     typed: bool = False
     fans_of: str | None = None
     note: str = ""
@@ -84,7 +87,7 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
             f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key
         ) from None
     own = kernel.donor is None and decided.uses_fans
-    if own and "layer" not in draft.rest and not draft.typed:
+    if own and draft.owner.is_raw and not draft.typed:
         decided.steps.extend(_missing_roles(kernel))
     law = decided.distribution
     if draft.patch is not None:
@@ -96,13 +99,14 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
     return Decision(decided, law, fans, exact, assumed)
 
 
-def _missing_roles(kernel: Kernel) -> Iterator[str]:
+def _missing_roles(kernel: Kernel) -> Iterator[Step]:
     """Note the roles that axes written by hand may have forgotten."""
     if kernel.rule != "exact" or kernel.axes is None or len(kernel.shape) < 2:
         return
     for role, word in (("I", "input"), ("O", "output")):
         if role not in kernel.axes:
-            yield f"note: axes {kernel.axes} has no {word} axis {role}: it counts one {word}"
+            text = f"axes {kernel.axes} has no {word} axis {role}: it counts one {word}"
+            yield Step(text, "notice")
 
 
 def _check_values(distribution: Distribution, draft: Draft) -> None:
@@ -111,7 +115,7 @@ def _check_values(distribution: Distribution, draft: Draft) -> None:
         check_held(distribution, draft.kernel.shape, shown(draft.name), draft.dtype)
     except ValueError as error:
         raise SpecError(str(error), draft.path) from None
-    if draft.rest["rng"] != DEFAULT or draft.dtype not in PRECISIONS:
+    if draft.rng != DEFAULT or draft.dtype not in PRECISIONS:
         return  # a framework rounds as it does, past a limit too
     if draft.dtype not in ("float32", "float64") or not isinstance(
         distribution, Constant | Ones | Placed | Normal

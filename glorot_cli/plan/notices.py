@@ -9,7 +9,7 @@ from glorot_cli.distributions import Normal, Orthogonal, TruncatedNormal, Unifor
 from glorot_cli.errors import shown
 from glorot_cli.fans import Shape
 from glorot_cli.plan.holding import losses
-from glorot_cli.plan.tensors import RAW, PlannedTensor
+from glorot_cli.plan.tensors import PlannedTensor
 
 
 def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
@@ -24,7 +24,7 @@ def notices(tensors: Sequence[PlannedTensor]) -> Iterator[str]:
         if same not in said:
             said[same] = tuple(_of(tensor))
         for topic, message in said[same]:
-            key = (topic, tensor.family if tensor.kind == RAW else tensor.kind)
+            key = (topic, tensor.family if tensor.is_raw else tensor.kind)
             if key not in messages:
                 messages[key] = shown(tensor.name).strip("'") + "{more}: " + message
             counts[key] += 1
@@ -51,8 +51,8 @@ def _of(tensor: PlannedTensor) -> Iterator[tuple[str, str]]:
             )
             break
     for step in tensor.steps:
-        if step.startswith("note: "):
-            yield "step", step.removeprefix("note: ")
+        if step.kind == "notice":
+            yield "step", step.text
     if any(isinstance(each, Orthogonal) for each in leaves(law)):
         yield (
             "orthogonal",

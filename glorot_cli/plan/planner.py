@@ -20,6 +20,7 @@ from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.expressions import Names
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
+from glorot_cli.initializers.steps import Step
 from glorot_cli.plan.decisions import Decision, Draft, Tie, decide_draft
 from glorot_cli.plan.derived import with_source
 from glorot_cli.plan.donors import Donors
@@ -27,14 +28,15 @@ from glorot_cli.plan.entries import index_names, padding_row
 from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
 from glorot_cli.plan.removed import decided_when_there
-from glorot_cli.plan.seeding import DEFAULT_DECIDES, Asked, check_stream, seeded
-from glorot_cli.plan.tensors import Plan, PlannedTensor
+from glorot_cli.plan.seeding import Asked, check_stream, seeded
+from glorot_cli.plan.tensors import Owner, Plan, PlannedTensor
 from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name, holds
 from glorot_cli.spec.model import Rule, Spec, TensorEntry
 from glorot_cli.spec.shapes import roles
 from glorot_cli.streams import DEFAULT, seeds_of
 
 LARGEST_FILE = 2**62
+DEFAULT_DECIDES = "the dialect's default"
 # Trials of a rule on a name of up to 64 letters, some 10 s.
 MOST_MATCHES = 30_000_000
 
@@ -117,7 +119,7 @@ class _Planner:
                 lacking = [
                     f"{{{name}}}"
                     for name in draft.names
-                    if name not in self.names and f"{{{name}}}" not in draft.rest["family"]
+                    if name not in self.names and f"{{{name}}}" not in draft.owner.family
                 ]
                 hint = f"; does the name lack {lacking[0]}?" if lacking else ""
                 raise SpecError(f"two tensors are named {shown(draft.name)}{hint}", draft.path)
@@ -180,16 +182,16 @@ class _Planner:
                 patch=weight.patch,
                 note=weight.note,
                 tie=Tie(weight.copy_of, weight.shape, stored=True) if weight.copy_of else None,
-                rest={
-                    "rng": table.rng,
-                    "kind": weight.kind,
-                    "family": weight.family,
-                    "trainable": weight.trainable,
-                    "layer": weight.layer,
-                    "group": weight.group,
-                    "also_group": weight.also_group,
-                    "rank": weight.rank,
-                },
+                rng=table.rng,
+                owner=Owner(
+                    weight.family,
+                    kind=weight.kind,
+                    trainable=weight.trainable,
+                    layer=weight.layer,
+                    group=weight.group,
+                    also_group=weight.also_group,
+                    rank=weight.rank,
+                ),
             )
 
     def _of_tensors(self) -> Iterator[Draft]:
@@ -242,7 +244,8 @@ class _Planner:
             seed=entry.seed,
             patch=padding_row(entry, path),
             tie=None if entry.tie is None else Tie(entry.tie, entry.shape, entry.stored),
-            rest={"rng": table.rng, "family": stamped.family, "skipped": entry.skip},
+            rng=table.rng,
+            owner=Owner(stamped.family or stamped.name, entry.skip),
             typed=entry.axes is None and entry.type is not None,
             fans_of=entry.fans_of,
         )
@@ -250,18 +253,15 @@ class _Planner:
     def _planned(self, draft: Draft) -> PlannedTensor:
         if draft.tie is not None:
             target = draft.tie.name
-            if "layer" not in draft.rest:
+            if draft.owner.is_raw:
                 target = fill_name(target, draft.names, (*draft.path, "tie"))
-            return PlannedTensor(
-                draft.name, draft.tie.shape or (), draft.dtype, "", {}, Constant(0.0), 0,
-                tied_to=target, **draft.rest,
-            )  # fmt: skip
+            return _blank(draft)._replace(shape=draft.tie.shape or (), tied_to=target)
         choice, decided_by = self._choose(draft)
         # Repetitions that are alike share these objects, and differ in their names only.
-        alike = id(draft.rest), id(choice)
+        alike = id(draft.owner), id(choice)
         if alike in self.alike:
             return PlannedTensor(draft.name, *self.alike[alike][0])
-        if draft.rest["rng"] == "torch" and "layer" in draft.rest and choice.given:
+        if draft.rng == "torch" and not draft.owner.is_raw and choice.given:
             draft = draft._replace(patch=None)  # what torch's initialisers fill, they fill whole
         donor = self.donors.of(choice, draft)
         if donor is not None:
@@ -277,11 +277,10 @@ class _Planner:
         if draft.seed is not None or decided.seed is not None or isinstance(law, Derived):
             self.has_one_seed = False
         if self.spec.table.rng != DEFAULT:
-            self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path)
-        tensor = PlannedTensor(
-            name=draft.name,
-            shape=draft.kernel.shape,
-            dtype=draft.dtype,
+            by_default = choice is draft.own and not choice.given
+            self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path, by_default)
+        steps = decided.steps if not draft.note else [*decided.steps, Step(draft.note, "notice")]
+        tensor = _blank(draft)._replace(
             initializer=decided.name,
             arguments=decided.arguments,
             distribution=law,
@@ -289,14 +288,13 @@ class _Planner:
             fans=fans,
             exact=exact,
             decided_by=decided_by,
-            steps=(*decided.steps, *([f"note: {draft.note}"] if draft.note else [])),
-            **draft.rest,
+            steps=tuple(steps),
         )
         is_shared = donor is None and (id(choice), id(draft.kernel)) in self.shared
         # What is derived is of another tensor for each.
         is_shared = is_shared and not isinstance(law, Derived) and not draft.note
         if is_shared and assumed is None and self.spec.table.rng == DEFAULT:
-            self.alike[alike] = tensor[1:], draft.rest, choice
+            self.alike[alike] = tensor[1:], draft.owner, choice
         return tensor
 
     def _decision(self, choice: InitializerChoice, draft: Draft) -> Decision:
@@ -372,6 +370,29 @@ class _Planner:
         for index in sorted(unused):
             rule = self.spec.rules[index]
             raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
+
+
+def _blank(draft: Draft) -> PlannedTensor:
+    """Return a draft's tensor before anything is decided."""
+    owner = draft.owner
+    return PlannedTensor(
+        name=draft.name,
+        shape=draft.kernel.shape,
+        dtype=draft.dtype,
+        initializer="",
+        arguments={},
+        distribution=Constant(0.0),
+        seed=0,
+        rng=draft.rng,
+        kind=owner.kind,
+        family=owner.family,
+        trainable=owner.trainable,
+        skipped=owner.skipped,
+        layer=owner.layer,
+        group=owner.group,
+        also_group=owner.also_group,
+        rank=owner.rank,
+    )
 
 
 def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from glorot_cli.dialects.keras.draws import Slot
     from glorot_cli.plan.tensors import PlannedTensor
 
-DEFAULT_DECIDES = "the dialect's default"
 _CONSTANTS = ("zeros", "ones", "constant", "identity", "Zeros", "Ones", "Constant", "Identity",
     "by_index", "sinusoid", "values", "eye", "dirac")  # fmt: skip
 
 
 class Asked(NamedTuple):
-    """Hold the seeds that a spec gives a tensor: its initialiser's own and its entry's."""
+    """Hold the seeds that a spec gives a tensor: its initialiser's own and its entry's.
+
+    `by_default` says whether its dialect decides it.
+    """
 
     own: int | None
     entry: int | None
     path: KeyPath
+    by_default: bool
 
 
 class Wanted(NamedTuple):
@@ -74,8 +77,8 @@ def seeded(
             asked[name].path,
             asked[name].own,
             asked[name].entry,
-            t.layer is not None or t.kind != "tensors",
-            t.decided_by == DEFAULT_DECIDES,
+            not t.is_raw,
+            asked[name].by_default,
         )
         for name, t in planned.items()
         if t.tied_to is None and t.copy_of is None and not t.skipped

@@ -14,10 +14,29 @@ from glorot_cli.distributions import (
 from glorot_cli.dtypes import ITEM_SIZES
 from glorot_cli.errors import UnknownTensorError, shown, suggestion
 from glorot_cli.fans import Fans, Shape
+from glorot_cli.initializers.steps import Step
 from glorot_cli.streams import DEFAULT
 
 # The kind of what no layer holds.
 RAW = "tensors"
+
+
+class Owner(NamedTuple):
+    """Hold what a tensor belongs to, as its planned tensor has it."""
+
+    family: str
+    skipped: bool = False
+    kind: str = RAW
+    trainable: bool = True
+    layer: str | None = None
+    group: str | None = None
+    also_group: str | None = None
+    rank: tuple[int, ...] = ()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether no layer holds the tensor."""
+        return self.kind == RAW
 
 
 class PlannedTensor(NamedTuple):
@@ -42,7 +61,7 @@ class PlannedTensor(NamedTuple):
     fans: Fans | None = None
     exact: tuple[Fans, Distribution] | None = None
     decided_by: str = "its entry"
-    steps: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     kind: str = RAW
     family: str = ""
     trainable: bool = True
@@ -56,6 +75,11 @@ class PlannedTensor(NamedTuple):
     group: str | None = None
     also_group: str | None = None
     rank: tuple[int, ...] = ()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether no layer holds the tensor."""
+        return self.kind == RAW
 
     @property
     def likeness(self) -> tuple[int, ...]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Literal
 
 from glorot_cli.arguments import Axes, Dims, Init, InitializerChoice, Number, Seed, Size, Sizes
-from glorot_cli.dialects.layer import DEFAULT_GLOROT, DEFAULT_ONES, Built, LayerError, Weight
+from glorot_cli.dialects.layer import (
+    DEFAULT_GLOROT,
+    DEFAULT_ONES,
+    Built,
+    Inputs,
+    LayerError,
+    Weight,
+)
 from glorot_cli.dialects.spatial import check_rate, known, spread
 from glorot_cli.errors import shown
 from glorot_cli.fans import Shape
 
 
 def MultiHeadAttention(
-    xs: tuple[Dims, ...],
+    xs: Inputs,
     *,
     num_heads: Size,
     key_dim: Size,
@@ -61,7 +68,7 @@ def MultiHeadAttention(
 
 
 def GroupQueryAttention(
-    xs: tuple[Dims, ...],
+    xs: Inputs,
     *,
     head_dim: Size,
     num_query_heads: Size,
@@ -106,7 +113,7 @@ def GroupQueryAttention(
 
 
 def Attention(
-    xs: tuple[Dims, ...],
+    xs: Inputs,
     *,
     use_scale: bool = False,
     score_mode: Literal["dot", "concat"] = "dot",
@@ -123,9 +130,7 @@ def Attention(
     return Built((*query[:-1], value[-1]), weights)
 
 
-def AdditiveAttention(
-    xs: tuple[Dims, ...], *, use_scale: bool = True, dropout: Number = 0.0
-) -> Built:
+def AdditiveAttention(xs: Inputs, *, use_scale: bool = True, dropout: Number = 0.0) -> Built:
     """Attend by sums, with a learned scale for each feature (Bahdanau et al., 2015)."""
     query, value = _two(xs)
     weights = []
@@ -147,7 +152,7 @@ def _projection(
     return weights
 
 
-def _query_value_key(xs: tuple[Dims, ...]) -> tuple[Dims, Dims, Dims]:
+def _query_value_key(xs: Inputs) -> tuple[Dims, Dims, Dims]:
     if not 1 <= len(xs) <= 3 or any(len(x) < 2 for x in xs):
         raise LayerError(
             "attention needs one to three inputs (query, value, key) of (steps, features), "
@@ -158,7 +163,7 @@ def _query_value_key(xs: tuple[Dims, ...]) -> tuple[Dims, Dims, Dims]:
     return query, value, xs[2] if len(xs) > 2 else value
 
 
-def _two(xs: tuple[Dims, ...]) -> tuple[Dims, Dims]:
+def _two(xs: Inputs) -> tuple[Dims, Dims]:
     if not 2 <= len(xs) <= 3 or any(len(x) < 2 for x in xs):
         raise LayerError(
             "attention needs two or three inputs (query, value, key) of (steps, features), "

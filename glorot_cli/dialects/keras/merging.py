@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 
 from glorot_cli.arguments import Axes, Dims
-from glorot_cli.dialects.layer import Built, LayerError
+from glorot_cli.dialects.layer import Built, Inputs, LayerError
 from glorot_cli.dialects.spatial import feature_axis
 from glorot_cli.errors import shown
 
 
-def Merge(xs: tuple[Dims, ...]) -> Built:
+def Merge(xs: Inputs) -> Built:
     """Add, multiply, average or compare inputs of shapes that broadcast."""
     return Built(functools.reduce(_broadcast, xs), [])
 
 
-def Subtract(xs: tuple[Dims, ...]) -> Built:
+def Subtract(xs: Inputs) -> Built:
     """Take the second input from the first."""
     if len(xs) != 2:
         raise LayerError(f"expected two inputs, found {len(xs)}")
@@ -38,7 +38,7 @@ def _broadcast(a: Dims, b: Dims) -> Dims:
     return tuple(output)
 
 
-def Concatenate(xs: tuple[Dims, ...], *, axis: int = -1) -> Built:
+def Concatenate(xs: Inputs, *, axis: int = -1) -> Built:
     """Put inputs one after the other along an axis."""
     first = xs[0]
     batch = axis in (0, -len(first) - 1)
@@ -57,7 +57,7 @@ def Concatenate(xs: tuple[Dims, ...], *, axis: int = -1) -> Built:
     return Built(tuple(rest), [])
 
 
-def Dot(xs: tuple[Dims, ...], *, axes: Axes, normalize: bool = False) -> Built:
+def Dot(xs: Inputs, *, axes: Axes, normalize: bool = False) -> Built:
     """Take dot products of two inputs along an axis of each."""
     if len(xs) != 2:
         raise LayerError(f"expected two inputs, found {len(xs)}")

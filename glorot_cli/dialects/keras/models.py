@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glorot_cli.arguments import Dims
-from glorot_cli.dialects.layer import Built, InnerNetwork, LayerError
+from glorot_cli.dialects.layer import Built, InnerNetwork, Inputs, LayerError
 
 
 def Sequential(x: Dims, *, layers: InnerNetwork) -> Built:
@@ -13,7 +13,7 @@ def Sequential(x: Dims, *, layers: InnerNetwork) -> Built:
 
 
 def Functional(
-    xs: tuple[Dims, ...],
+    xs: Inputs,
     *,
     layers: InnerNetwork,
     input_names: list[str] = ["input"],  # noqa: B006 (never changed)

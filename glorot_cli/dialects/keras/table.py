@@ -1,7 +1,7 @@
 """The layers that the Keras dialect knows, by Keras's names.
 
 To add one, write its function (input shape and arguments in; output shape and weights out) and give
-it a line here. A function of several inputs calls its first parameter `xs`.
+it a line here. The first parameter of a function of several inputs is `Inputs`.
 """
 
 from __future__ import annotations
