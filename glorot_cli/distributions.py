@@ -380,6 +380,24 @@ def is_random(distribution: Distribution) -> bool:
     return not isinstance(distribution, Constant | Ones | Placed | Derived)
 
 
+def limit_of(distribution: Distribution) -> float | None:
+    """Return the limit of a uniform distribution that has one."""
+    return distribution.limit if isinstance(distribution, Uniform) else None
+
+
+def stddev_of(distribution: Distribution) -> float | None:
+    """Return the stddev that a distribution was asked for with, if it was."""
+    if isinstance(distribution, Normal | TruncatedNormal | Sparse):
+        return distribution.stddev
+    return None
+
+
+def scale_of(distribution: Distribution) -> float | None:
+    """Return the limit, or else the stddev: what tells a layer's start in one number."""
+    limit = limit_of(distribution)
+    return stddev_of(distribution) if limit is None else limit
+
+
 def leaves(distribution: Distribution) -> Iterator[Distribution]:
     """Give the distributions that a tensor's pieces have, each once."""
     if isinstance(distribution, Pieces):

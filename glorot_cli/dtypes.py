@@ -34,24 +34,20 @@ PRECISIONS: dict[str, Precision] = {
     "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9),
     "float8_e5m2": Precision(1, 2, 57344.0, 2.0**-16),
 }
-# The least and the greatest value of each integer type.
-INTEGER_RANGES: dict[str, tuple[int, int]] = {
-    "int64": (-(2**63), 2**63 - 1),
-    "int32": (-(2**31), 2**31 - 1),
-    "int16": (-(2**15), 2**15 - 1),
-    "int8": (-128, 127),
-    "uint8": (0, 255),
-    "bool": (0, 1),
+# The bytes, the least and the greatest value of each integer type.
+_INTEGERS: dict[str, tuple[int, int, int]] = {
+    "int64": (8, -(2**63), 2**63 - 1),
+    "int32": (4, -(2**31), 2**31 - 1),
+    "int16": (2, -(2**15), 2**15 - 1),
+    "int8": (1, -128, 127),
+    "uint8": (1, 0, 255),
+    "bool": (1, 0, 1),
 }
+INTEGER_RANGES = {name: (least, most) for name, (_, least, most) in _INTEGERS.items()}
 # A spec asks for floats; the frameworks' counters are integers.
 ITEM_SIZES: dict[str, int] = {
     **{name: precision.itemsize for name, precision in PRECISIONS.items()},
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
+    **{name: itemsize for name, (itemsize, _, _) in _INTEGERS.items()},
 }
 
 

@@ -20,23 +20,35 @@ LARGEST_HEADER = 100_000_000
 # transformers 4 reads no file that does not name a framework.
 FRAMEWORK = "pt"
 
-# In the library's order: it sorts by dtype, descending, and then by name. Item sizes in bits.
-_BITS = {
-    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
-    "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
-    "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
-}  # fmt: skip
-_RANK = {code: rank for rank, code in enumerate(_BITS)}
-_CODES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "float8_e5m2": "F8_E5M2",
-    "float8_e4m3fn": "F8_E4M3", "int16": "I16", "float16": "F16", "bfloat16": "BF16",
-    "int32": "I32", "float32": "F32", "float64": "F64", "int64": "I64",
-}  # fmt: skip
-_NAMES = {
-    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16",
-    "BF16": "bfloat16", "I32": "int32", "U32": "uint32", "F32": "float32", "F64": "float64",
-    "I64": "int64", "U64": "uint64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
-}  # fmt: skip
+# Each type's bits, and its name where NumPy has one; in the library's order: it sorts tensors by
+# type, descending, and then by name.
+_TYPES: dict[str, tuple[int, str | None]] = {
+    "BOOL": (8, "bool"),
+    "F4": (4, None),
+    "F6_E2M3": (6, None),
+    "F6_E3M2": (6, None),
+    "U8": (8, "uint8"),
+    "I8": (8, "int8"),
+    "F8_E5M2": (8, "float8_e5m2"),
+    "F8_E4M3": (8, "float8_e4m3fn"),
+    "F8_E8M0": (8, None),
+    "F8_E4M3FNUZ": (8, None),
+    "F8_E5M2FNUZ": (8, None),
+    "I16": (16, "int16"),
+    "U16": (16, "uint16"),
+    "F16": (16, "float16"),
+    "BF16": (16, "bfloat16"),
+    "I32": (32, "int32"),
+    "U32": (32, "uint32"),
+    "F32": (32, "float32"),
+    "C64": (64, None),
+    "F64": (64, "float64"),
+    "I64": (64, "int64"),
+    "U64": (64, "uint64"),
+}
+_RANK = {code: rank for rank, code in enumerate(_TYPES)}
+_NAMES = {code: name for code, (_, name) in _TYPES.items() if name is not None}
+_CODES = {name: code for code, name in _NAMES.items()}
 
 
 def lay_out(output: Output) -> list[Extent]:
@@ -166,7 +178,7 @@ def _hint(header: dict[str, Any], start: int, size: int) -> str:
     for name, entry in header.items():
         try:
             code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            bits, nbytes = math.prod(shape) * _BITS[code], end - begin
+            bits, nbytes = math.prod(shape) * _TYPES[code][0], end - begin
             if nbytes < 0 or not all(type(n) is int and n >= 0 for n in (*shape, begin)):
                 raise ValueError
         except (KeyError, TypeError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -119,10 +118,3 @@ def _multiply(table: list[list[Column]], index: int) -> None:
     for columns in reversed(table):
         backward *= columns[index].backward
         columns[index] = replace(columns[index], backward_product=backward)
-
-
-def scale_of(law: Distribution) -> float | None:
-    """Return the limit of a uniform law, or the stddev of another."""
-    limit = getattr(law, "limit", None)
-    found = getattr(law, "stddev", None) if limit is None else limit
-    return found if found is None or math.isfinite(found) else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from glorot_cli.gains.comparison import Column, Comparison, scale_of
+from glorot_cli.distributions import scale_of
+from glorot_cli.gains.comparison import Column, Comparison
+from glorot_cli.report.documents import finite
 from glorot_cli.report.tables import number, shape_text
 from glorot_cli.report.terminal import note_left_out, print_table
 
@@ -34,8 +35,8 @@ def comparison_document(found: Comparison) -> Document:
         document["layers"] = [
             {
                 "name": spreads[0].layer,
-                "activation_std": [_finite(spread.activation) for spread in spreads],
-                "gradient_std": [_finite(spread.gradient) for spread in spreads],
+                "activation_std": [finite(spread.activation) for spread in spreads],
+                "gradient_std": [finite(spread.gradient) for spread in spreads],
             }
             for spreads in zip(*found.spreads, strict=True)
         ]
@@ -48,15 +49,11 @@ def _column(column: Column) -> Document:
         "limit": getattr(column.distribution, "limit", None),
         "stddev": getattr(column.distribution, "stddev", None),
         "std": column.std,
-        "forward_gain": _finite(column.forward),
-        "backward_gain": _finite(column.backward),
-        "forward_product": _finite(column.forward_product),
-        "backward_product": _finite(column.backward_product),
+        "forward_gain": finite(column.forward),
+        "backward_gain": finite(column.backward),
+        "forward_product": finite(column.forward_product),
+        "backward_product": finite(column.backward_product),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def print_comparison(found: Comparison) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glorot_cli.checks.unreadable import Unreadable
+from glorot_cli.distributions import limit_of, stddev_of
 from glorot_cli.fans import glorot_limit
 from glorot_cli.moments import Moments
 
@@ -71,9 +72,9 @@ def _tensor_document(tensor: PlannedTensor) -> Document:
         "decided_by": tensor.decided_by,
         "fan_in": tensor.fans.fan_in if tensor.fans else None,
         "fan_out": tensor.fans.fan_out if tensor.fans else None,
-        "limit": getattr(law, "limit", None),
-        "stddev": getattr(law, "stddev", None),
-        "expected_std": _finite(law.std(tensor.shape)),
+        "limit": limit_of(law),
+        "stddev": stddev_of(law),
+        "expected_std": finite(law.std(tensor.shape)),
         "parameters": tensor.parameters,
         "bytes": tensor.nbytes,
         "trainable": tensor.trainable,
@@ -118,7 +119,7 @@ def _statistics(moments: Moments | None) -> Document | None:
         "mean": moments.mean,
         "std": moments.std,
     }
-    return {key: _finite(value) for key, value in values.items()}
+    return {key: finite(value) for key, value in values.items()}
 
 
 def _inspected_statistics(moments: Moments | None) -> Document | None:
@@ -128,7 +129,8 @@ def _inspected_statistics(moments: Moments | None) -> Document | None:
     return {**found, "nan": moments.nan, "inf": moments.inf}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return a number that JSON has, or None."""
     return value if math.isfinite(value) else None
 
 

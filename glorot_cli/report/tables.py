@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from glorot_cli.distributions import Constant
+from glorot_cli.distributions import Constant, scale_of
 from glorot_cli.errors import natural_size, printable
 from glorot_cli.fans import glorot_limit
 from glorot_cli.goodness_of_fit.fit import FREE
@@ -159,9 +159,7 @@ def _decision(tensor: PlannedTensor) -> str:
 def _scale(tensor: PlannedTensor) -> float | None:
     if tensor.tied_to is not None:
         return None
-    law = tensor.distribution
-    limit: float | None = getattr(law, "limit", None)
-    return getattr(law, "stddev", None) if limit is None else limit
+    return scale_of(tensor.distribution)
 
 
 def _std(tensor: PlannedTensor) -> float | None:

@@ -13,6 +13,7 @@ from glorot_cli.checks.pairing import UNCHECKED, VerifiedTensor
 from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.checks.verify import Verification
 from glorot_cli.errors import listed, printable
+from glorot_cli.report.documents import finite
 from glorot_cli.report.tables import shape_text
 from glorot_cli.report.terminal import print_table
 
@@ -117,8 +118,8 @@ def _difference(tensor: VerifiedTensor) -> Document:
     d = tensor.difference
     return {
         "index": list(d.index) if d else None,
-        "expected": _finite(d.expected) if d else None,
-        "found": _finite(d.found) if d else None,
+        "expected": finite(d.expected) if d else None,
+        "found": finite(d.found) if d else None,
         "expected_bits": d.expected_bits if d else None,
         "found_bits": d.found_bits if d else None,
         "differing": d.count if d else 0,
@@ -127,10 +128,6 @@ def _difference(tensor: VerifiedTensor) -> Document:
 
 def _list(shape: tuple[int, ...] | None) -> list[int] | None:
     return None if shape is None else list(shape)
-
-
-def _finite(value: float | int) -> float | int | None:
-    return value if math.isfinite(value) else None
 
 
 def _rows(found: Verification, show_all: bool) -> list[list[str]]:
@@ -227,10 +224,10 @@ def _diff(found: Diff) -> Document:
                 "other_shape": _list(t.other_shape),
                 "dtype": t.dtype,
                 "other_dtype": t.other_dtype,
-                "largest": _finite(t.gap.largest) if t.gap else None,
+                "largest": finite(t.gap.largest) if t.gap else None,
                 "index": list(t.gap.index) if t.gap else None,
-                "value": _finite(t.gap.value) if t.gap else None,
-                "other_value": _finite(t.gap.other_value) if t.gap else None,
+                "value": finite(t.gap.value) if t.gap else None,
+                "other_value": finite(t.gap.other_value) if t.gap else None,
                 "differing": t.gap.count if t.gap else 0,
             }
             for t in found.tensors

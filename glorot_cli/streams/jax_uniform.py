@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from glorot_cli.dtypes import Array, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.streams import ranges, threefry
 from glorot_cli.streams.fused import fused_float32, fused_float64
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import scratch
 
-# How many random bits the frameworks' unit draws keep: those of the fraction.
-_BITS = {"float32": 23, "float64": 52, "float16": 10, "bfloat16": 7}
-# Where in a word they lie: by how much it is shifted, and the mask after that.
+# Where in a word the random bits of a fraction lie: by how much it is shifted, then the mask.
 _PLACES = {
     "float32": (9, 0x7FFFFF), "float64": (12, 2**52 - 1), "float16": (6, 0x3FF),
     "bfloat16": (1, 0x7F),
@@ -34,7 +32,7 @@ def uniform(key: threefry.Key, low: float, high: float, dtype: str, fma: bool) -
         return scaled(key, most, dtype)
     unit, kind = _unit(key, dtype), held.type
     span = kind(most) - kind(least)
-    step = 2.0 ** -_BITS[dtype]
+    step = 2.0 ** -PRECISIONS[dtype].fraction
     law = Range(*_PLACES[dtype], 0, step, float(span), least, fuses=fma, floor=least)
     compiled = _compiled(key, law, (low + high) / 2.0, dtype)
     if compiled is not None:
@@ -58,7 +56,7 @@ def uniform(key: threefry.Key, low: float, high: float, dtype: str, fma: bool) -
 
 def scaled(key: threefry.Key, scale: float, dtype: str) -> Draw:
     """Draw `jax.random.uniform(key, shape, dtype, -1) * scale`, with a scale of that dtype."""
-    bits = _BITS[dtype]
+    bits = PRECISIONS[dtype].fraction
     held = numpy_dtype(dtype)
     factor = scale * 2.0 ** (1 - bits)
     law = Range(*_PLACES[dtype], 1 << (bits - 1), factor)
@@ -92,7 +90,7 @@ def _in_steps(key: threefry.Key, least: float, most: float, dtype: str) -> Draw:
     """Multiply and add in float32, each rounded to the dtype."""
     held = numpy_dtype(dtype)
     unit, span = _unit(key, dtype), np.float32(_cast(most - least, held))
-    step = 2.0 ** -_BITS[dtype]
+    step = 2.0 ** -PRECISIONS[dtype].fraction
     law = Range(*_PLACES[dtype], 0, step, float(span), least, steps=True, floor=least)
     compiled = _compiled(key, law, (least + most) / 2.0, dtype)
     if compiled is not None:
@@ -115,7 +113,7 @@ def _in_steps(key: threefry.Key, least: float, most: float, dtype: str) -> Draw:
 
 def _unit(key: threefry.Key, dtype: str) -> Draw:
     """Draw [0, 1): into float32 for the lower precisions."""
-    step = 2.0 ** -_BITS[dtype]
+    step = 2.0 ** -PRECISIONS[dtype].fraction
 
     def draw(first: int, out: Array) -> None:
         words = _fractions(key, first, out.size, dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from glorot_cli.distributions import Uniform
-from glorot_cli.dtypes import Array, numpy_dtype
+from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.streams import philox, ranges
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw, Request, check_framework, refusal
@@ -17,7 +17,6 @@ LARGEST_SEED = 2**63 - 1
 
 # tf.random's stateless operations scramble the seed under this key.
 _SCRAMBLE = (0x3EC8F720, 0x02461E29)
-_BITS = {"float32": 23, "float16": 10, "bfloat16": 7}
 _PIECE = 4 * philox.CHUNK
 
 
@@ -57,7 +56,7 @@ class _Words:
 
 
 def _uniform(words: _Words, low: float, high: float, dtype: str) -> Draw:
-    held, bits = numpy_dtype(dtype), _BITS[dtype]
+    held, bits = numpy_dtype(dtype), PRECISIONS[dtype].fraction
     least, most = (np.float32(np.float32(bound).astype(held)) for bound in (low, high))
     span = np.float32((most - least).astype(held))
     scale = np.float32(span * np.float32(2.0**-bits))
