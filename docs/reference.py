@@ -27,7 +27,7 @@ from pathlib import Path
 
 from spec_reference import spec_reference
 
-from glorot_cli.cli import app, main
+from glorot_cli.cli import COMMANDS, main
 from glorot_cli.families import known_types
 
 DOCS = Path(__file__).resolve().parent
@@ -51,8 +51,7 @@ def help_block(*arguments: str) -> str:
 def reference() -> str:
     """Return docs/reference.md as it should be."""
     parts = ["# Command reference\n", "Written by `python docs/reference.py`, from `--help`.\n"]
-    for command in app.registered_commands:
-        name = str(command.name or getattr(command.callback, "__name__", ""))
+    for name in COMMANDS:
         parts += [f"## glorot {name}\n", help_block(name)]
     return "\n".join(parts)
 

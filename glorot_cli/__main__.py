@@ -31,10 +31,12 @@ def run() -> None:
     import gc
 
     # One run allocates and ends: collecting cycles often, and starting BLAS threads, only cost
-    # time. Never to collect would keep what JSON's encoder makes for each entry of a plan.
-    gc.set_threshold(50_000)
+    # time. Never to collect would keep what JSON's encoder makes for each entry of a plan. What is
+    # loaded takes some 70,000.
+    gc.set_threshold(100_000)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _spare_libraries()
     code = _main(sys.argv[1:])
     # Everything is flushed, closed and joined; tearing modules down takes a fifth of a small run.
     os._exit(code)
@@ -57,6 +59,31 @@ def _main(arguments: list[str]) -> int:
 
         traceback.print_exc()
         return _BUG
+
+
+def _spare_libraries() -> None:
+    """Keep pydantic from loading what a command line has no use for.
+
+    It would search the metadata of all installed packages for its plugins, which takes a parser of
+    mail, and load what compares secrets. In a program that uses glorot as a library all is as ever.
+    """
+    _stand_in("pydantic.plugin._loader", get_plugins=tuple)  # there are none
+    _stand_in("secrets", __getattr__=_secret)
+
+
+def _stand_in(name: str, **held: Any) -> None:
+    if name not in sys.modules:
+        sys.modules[name] = type(sys)(name)
+        vars(sys.modules[name]).update(held)
+
+
+def _secret(name: str) -> Any:
+    """Load the module after all, for whoever looks for something in it."""
+    if hasattr(sys.modules["secrets"], "__getattr__"):
+        del sys.modules["secrets"]
+    import secrets
+
+    return getattr(secrets, name)
 
 
 def _print_version() -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from glorot_cli.cli import checks, info, init, pictures, plans
 from glorot_cli.cli.exits import Exit
 from glorot_cli.errors import explained, printable
 
@@ -33,9 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         try:
             # Typer works out the options of all commands that it has: one need not wait for nine.
-            asked = [each for each in COMMANDS if [each.__name__] == list(arguments[:1])]
-            chosen = program(asked) if asked else app
-            code = chosen(list(arguments), standalone_mode=False)
+            asked = [name for name in arguments[:1] if name in COMMANDS]
+            code = program(*asked or COMMANDS)(list(arguments), standalone_mode=False)
             sys.stdout.flush()
             return int(code or Exit.DONE)
         except _StoppedError as stopped:
@@ -87,24 +87,17 @@ def root(
         raise typer.Exit(Exit.MISTAKE)
 
 
-# In the order in which --help lists them.
-COMMANDS: tuple[Callable[..., None], ...] = (
-    init.init,
-    plans.plan,
-    plans.explain,
-    plans.fans,
-    plans.spec,
-    plans.schema,
-    checks.inspect,
-    checks.verify,
-    checks.diff,
-    pictures.plot,
-    info.info,
-)
+# The module of each command, in the order in which --help lists them.
+COMMANDS = {
+    "init": "init", "plan": "plans", "explain": "plans", "fans": "plans", "spec": "plans",
+    "schema": "plans", "inspect": "checks", "verify": "checks", "diff": "checks",
+    "plot": "pictures", "info": "info",
+}  # fmt: skip
 
 
-def program(commands: Iterable[Callable[..., None]]) -> typer.Typer:
-    """Return the program with some of its commands."""
+@functools.cache
+def program(*names: str) -> Callable[..., int | None]:
+    """Return the program with some of its commands, whose options typer works out once."""
     made = typer.Typer(
         name="glorot",
         cls=_Commands,
@@ -114,9 +107,6 @@ def program(commands: Iterable[Callable[..., None]]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     made.callback(invoke_without_command=True)(root)
-    for command in commands:
-        made.command()(command)
-    return made
-
-
-app = program(COMMANDS)
+    for name in names:
+        made.command()(getattr(import_module(f"glorot_cli.cli.{COMMANDS[name]}"), name))
+    return typer.main.get_command(made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import filecmp
 import json
 import os
 import re
@@ -253,6 +252,8 @@ def _retire(old: Path, target: Path) -> None:
 
 def _move(old: Path, new: Path) -> None:
     """Move what is in a folder into another, and remove it if nothing is left."""
+    import filecmp
+
     for each in list(old.iterdir()):
         place = new / each.name
         if not os.path.lexists(place):

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,7 +145,7 @@ def _lock(descriptor: int, how: int) -> None:
 
 def beside(target: Path, ending: str) -> Path:
     """Return a new name for what becomes of a target, in the same folder."""
-    return target.with_name(f".{_stem(target)}.{secrets.token_hex(4)}{ending}")
+    return target.with_name(f".{_stem(target)}.{os.urandom(4).hex()}{ending}")
 
 
 def _stem(target: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
     if not isinstance(spec, Spec):
         raise TypeError(f"expected a Spec, as load_spec returns, found {shown(spec)}")
     rng, seed = spec.table.rng, spec.table.seed
-    planner = _Planner(spec, secrets.randbelow(seeds_of(rng)) if seed is None else seed, strict)
+    planner = _Planner(spec, _drawn(seeds_of(rng)) if seed is None else seed, strict)
     try:
         entries = tuple(planner.entries())
         canonical = spec.canonical()
@@ -72,6 +72,11 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
         ranked=tuple(planner.guesses.ranked),
         has_one_seed=planner.has_one_seed,
     )
+
+
+def _drawn(seeds: int) -> int:
+    """Draw a seed from the operating system; `seeds`, how many there are, is a power of two."""
+    return int.from_bytes(os.urandom(8), "little") % seeds
 
 
 class _Planner:

@@ -6,7 +6,6 @@ get theirs in the order in which the framework would draw them.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -184,7 +183,9 @@ def _drawn(
     spec_seed: int,
 ) -> dict[str, int]:
     """Draw as Keras does: `random.Random(seed).randint(1, 10**9)` at each place that draws."""
-    source = random.Random(spec_seed)
+    from random import Random
+
+    source = Random(spec_seed)
     drawn: dict[str, int] = {}
     for slot in slots:
         if slot.same_as:

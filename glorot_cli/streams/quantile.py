@@ -12,7 +12,6 @@ import decimal
 import functools
 import math
 import threading
-from importlib import resources
 
 import numpy as np
 
@@ -34,6 +33,8 @@ _NODE = float.fromhex("0x1.6a09e667f3bcdp+14")
 
 @functools.cache
 def _rows() -> tuple[Array, Array]:
+    from importlib import resources
+
     text = resources.files("glorot_cli.streams").joinpath("quantile_table.txt").read_text("ascii")
     rows = [[float.fromhex(number) for number in line.split()] for line in text.splitlines()]
     return np.array(rows[:CENTRE_ROWS]), np.array(rows[CENTRE_ROWS:])
