@@ -47,14 +47,22 @@ class ByIndex:
         import numpy as np
 
         used = self._used(shape)
-        at = np.arange(first, first + count)
-        places = {axis: at // math.prod(shape[axis + 1 :]) % shape[axis] for axis in used}
+        places = self._places(shape, first, count)
         if math.prod(used.values()) > LARGEST_TABLE:
             return self._evaluated(places, count)
         where = np.zeros(count, np.int64)
         for axis, size in used.items():
             where = where * size + places[axis]
         return _table(self, shape)[where]
+
+    def reach(self, shape: Shape, first: int, count: int) -> Array:
+        """Return the sum of the indices that each element is computed from.
+
+        Arithmetic of few bits gets a sine of a large index wrong by as much as its rounding.
+        """
+        import numpy as np
+
+        return sum(self._places(shape, first, count).values(), np.zeros(count))
 
     def sample(self, shape: Shape) -> Array:
         """Return what the elements are made of: each value once for each place, or some of many."""
@@ -75,6 +83,15 @@ class ByIndex:
             axis: shape[axis]
             for axis, name in enumerate(axis_names(len(shape)))
             if name in words or index[axis] in words
+        }
+
+    def _places(self, shape: Shape, first: int, count: int) -> dict[int, Any]:
+        """Return the indices of some elements along the axes that the expression uses."""
+        import numpy as np
+
+        at = np.arange(first, first + count)
+        return {
+            axis: at // math.prod(shape[axis + 1 :]) % shape[axis] for axis in self._used(shape)
         }
 
     def _evaluated(self, places: Mapping[int, Any], count: int) -> Array:

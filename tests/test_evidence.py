@@ -110,6 +110,25 @@ def test_values_may_be_off_by_one_rounding(planned: Planned) -> None:
     assert judged(plan, w=rounded) == {}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_formula_may_be_computed_in_the_tensor_s_dtype(dtype: str, planned: Planned) -> None:
+    kind = numpy_dtype(dtype)
+    plan = planned(**one("sinusoid", (1500, 64)), dtype=dtype)
+    step = np.log(10000.0).astype(kind) / np.array(31, kind)
+    frequencies = np.exp(-step * np.arange(32).astype(kind))
+    angles = np.arange(1500).astype(kind)[:, None] * frequencies
+    table = np.concatenate((np.sin(angles), np.cos(angles)), axis=1)
+    assert table.dtype == kind
+    assert judged(plan, w=table) == {}
+    halves = np.concatenate((table[:, 32:], table[:, :32]), axis=1)
+    assert judged(plan, w=halves) == {"w": ["value"]}
+    pairs = planned(**one({"name": "sinusoid", "layout": "interleaved"}, (1500, 64)), dtype=dtype)
+    assert judged(pairs, w=table) == {"w": ["value"]}
+    if dtype == "float32":
+        table[1400, 3] += 0.002
+        assert judged(plan, w=table) == {"w": ["value"]}
+
+
 def test_layers_with_patches_raise_no_alarm(planned: Planned) -> None:
     plan = planned(
         dialect="torch",

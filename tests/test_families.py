@@ -17,6 +17,7 @@ from glorot_cli.distributions import Constant
 from glorot_cli.families import (
     ModelConfig,
     family_of,
+    keys_of,
     known_types,
     spec_of_config,
     tiny_settings,
@@ -136,7 +137,8 @@ def test_every_golden_type_is_covered_or_pending() -> None:
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e["model_type"] not in PENDING], ids=title)
 def test_a_configuration_means_what_transformers_makes_of_it(entry: dict[str, Any]) -> None:
-    found = {t.name: t for t in planned(entry["config"]).tensors}
+    config = {**entry["config"], "transformers_version": "5.24.0"}
+    found = {t.name: t for t in planned(config).tensors}
     wanted = {t.name: t for t in expected(entry).tensors}
     assert sorted(found) == sorted(wanted)
     assert found.keys().isdisjoint(entry["omitted"])
@@ -175,6 +177,62 @@ def test_an_alias_counts_before_its_key_and_is_set_with_it() -> None:
         "encoder_layers": 4,
         "num_hidden_layers": 4,
     }
+
+
+def names_of(config: Mapping[str, Any]) -> set[str]:
+    return {tensor.name for tensor in planned(config).tensors}
+
+
+def test_a_decoder_of_t5_has_the_layers_of_the_key_and_not_of_its_alias() -> None:
+    given = {"model_type": "t5", "num_hidden_layers": 2}
+    names = names_of(given)
+    assert "encoder.block.1.layer.0.SelfAttention.q.weight" in names
+    assert "encoder.block.2.layer.0.SelfAttention.q.weight" not in names
+    assert "decoder.block.5.layer.0.SelfAttention.q.weight" in names
+    assert names_of({**given, "num_decoder_layers": 2}) < names
+    assert names_of({"model_type": "t5", "num_layers": 2}) < names
+
+
+def test_a_gate_of_t5_is_as_its_key_says_if_there_is_one() -> None:
+    gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight"
+    given = {"model_type": "t5", "feed_forward_proj": "gated-gelu"}
+    assert gated in names_of(given)
+    assert gated not in names_of({**given, "is_gated_act": False})
+
+
+def test_a_key_that_only_other_types_have_is_ignored() -> None:
+    sparse = {"decoder_sparse_step": 2, "num_hidden_layers": 2, "num_experts": 2}
+    router = "model.layers.0.mlp.gate.weight"
+    assert router not in names_of({"model_type": "qwen2_moe", **sparse})
+    assert router in names_of({"model_type": "olmoe", **sparse})
+    config = ModelConfig(Path("config.json"), "{}", {"model_type": "olmoe"})
+    family = family_of(config)
+    assert {"head_dim", "decoder_sparse_step"}.isdisjoint(tiny_settings(config, family))
+    assert {"head_dim", "decoder_sparse_step"}.isdisjoint(keys_of(family))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [("mixtral", "num_local_experts"), ("olmoe", "num_experts"), ("glm4_moe", "n_routed_experts")],
+)
+def test_a_type_has_a_name_of_its_own_for_a_key(model_type: str, key: str) -> None:
+    config = ModelConfig(Path("config.json"), "{}", {"model_type": model_type})
+    tiny = tiny_settings(config, family_of(config))
+    assert tiny[key] == 4
+    assert "expert_count" not in tiny
+    given = {"model_type": model_type, key: 2, "num_hidden_layers": 2}
+    assert not any(".experts.2." in name for name in names_of(given))
+
+
+@pytest.mark.parametrize(
+    ("version", "prefix"), [("5.24.0", ""), ("4.57.6", "text_model."), (None, "text_model.")]
+)
+def test_a_tower_alone_has_names_that_its_transformers_takes(
+    version: str | None, prefix: str
+) -> None:
+    given = {"model_type": "clip_text_model", "transformers_version": version}
+    assert {name.startswith(f"{prefix}encoder.") for name in names_of(given)} == {True, False}
+    assert f"{prefix}final_layer_norm.bias" in names_of(given)
 
 
 @pytest.mark.parametrize("model_type", sorted(known_types()))

@@ -51,6 +51,12 @@ class ModelConfig:
         raise self.refused(f"expected a list of class names, found {shown(found)}", "architectures")
 
     @property
+    def transformers_major(self) -> int:
+        """The major version of transformers that wrote the configuration; 4 if it does not say."""
+        major = str(self.data.get("transformers_version", "")).partition(".")[0]
+        return int(major) if major.isdecimal() and len(major) < 4 else 4
+
+    @property
     def dtype(self) -> str:
         """The dtype of the weights; transformers 5 and 4 have different keys for it."""
         for key in _DTYPE_KEYS:

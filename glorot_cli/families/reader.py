@@ -23,10 +23,10 @@ from glorot_cli.spec.source import LARGEST_TEXT, Source, parse
 
 # What a family has besides its spec, and what a model type has besides values of keys and traits.
 _TABLES = (
-    "defaults", "traits", "model_types", "aliases", "sections", "architectures", "architecture",
-    "refuse", "tiny",
+    "defaults", "traits", "model_types", "only", "aliases", "sections", "architectures",
+    "architecture", "refuse", "tiny",
 )  # fmt: skip
-_OF_A_TYPE = ("aliases", "sections", "architecture", "refuse", "tiny")
+_OF_A_TYPE = ("names", "aliases", "sections", "architecture", "refuse", "tiny")
 _DEFAULT_ARCHITECTURE = "ForCausalLM"
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -39,6 +39,8 @@ class Family:
     model_type: str
     defaults: Mapping[str, Any]
     traits: Mapping[str, Any]
+    unread: frozenset[str]
+    names: Mapping[str, str]
     aliases: Mapping[str, str]
     sections: Mapping[str, str]
     architectures: Mapping[str, Mapping[str, Any]]
@@ -47,18 +49,23 @@ class Family:
     tiny: Mapping[str, Any]
     spec: Mapping[str, Any]
 
+    def reads(self, key: str) -> bool:
+        """Tell whether the type's class reads a key: others of the family may be alone in that."""
+        return key not in self.unread
+
     def places(self, key: str) -> list[str]:
         """Give the dotted places in a configuration that may hold a key, the best first.
 
         An alias comes before the key itself: transformers sets it later.
         """
         aliases = [old for old, new in self.aliases.items() if new == key]
-        inside = [f"{section}.{old}" for old in aliases for section in self.sections.values()]
+        inside = [_inside(section, old) for old in aliases for section in self.sections.values()]
         return [*inside, *aliases, *self._own_places(key)]
 
     def _own_places(self, key: str) -> list[str]:
+        key = self.names.get(key, key)
         inside = [
-            f"{section}.{key.removeprefix(prefix)}"
+            _inside(section, key.removeprefix(prefix))
             for prefix, section in self.sections.items()
             if key.startswith(prefix)
         ]
@@ -72,11 +79,15 @@ class Family:
     def with_aliases(self, config: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings of keys, and of the other names that a configuration has for these."""
         found = dict(given)
-        for key in self.defaults:
+        for key in filter(self.reads, self.defaults):
             for place in given.keys() & set(self.places(key)):
                 others = self.settings(config, key, given[place])
                 found |= {other: value for other, value in others.items() if other not in given}
         return found
+
+
+def _inside(section: str, key: str) -> str:
+    return f"{section}.{key}" if section else key
 
 
 def known_types() -> dict[str, str]:
@@ -175,6 +186,8 @@ def _family(source: Source, kind: str) -> Family:
         kind,
         {key: values.get(key, value) for key, value in defaults.items()},
         {key: values.get(key, value) for key, value in traits.items()},
+        frozenset(key for key, types in _only(source).items() if kind not in types),
+        _mapping(source, "model_types", kind, "names"),
         **tables,
         architectures={
             glob: _mapping(source, "architectures", glob)
@@ -183,6 +196,19 @@ def _family(source: Source, kind: str) -> Family:
         architecture=architecture,
         spec={key: value for key, value in data.items() if key not in _TABLES},
     )
+
+
+def _only(source: Source) -> Mapping[str, list[str]]:
+    """Return the keys that only some types read, with these."""
+    found, known = _mapping(source, "only"), _mapping(source, "model_types")
+    for key, types in found.items():
+        wrong = (
+            [each for each in types if each not in known] if isinstance(types, list) else [types]
+        )
+        if wrong:
+            error = SpecError(f"expected model types, found {shown(wrong[0])}", ("only", key))
+            raise source.located(error)
+    return found
 
 
 def spec_of_config(config: ModelConfig, family: Family) -> dict[str, Any]:
@@ -209,7 +235,7 @@ def _values(config: ModelConfig, family: Family) -> dict[str, Value]:
     """Evaluate the keys and traits of a family, and the words of the architecture."""
     architecture = config.architecture or family.architecture
     given: dict[str, Any] = {}
-    for key in (*family.defaults, "num_labels"):
+    for key in filter(family.reads, (*family.defaults, "num_labels")):
         for place in family.places(key):
             there, value = config.get(place)
             if there:
@@ -221,6 +247,7 @@ def _values(config: ModelConfig, family: Family) -> dict[str, Value]:
         "model_type": {"word": config.model_type},
         "architecture": {"word": architecture},
         "num_labels": 2,
+        "transformers_major": config.transformers_major,
         **family.defaults,
         **family.traits,
     }
@@ -293,7 +320,7 @@ def tiny_settings(config: ModelConfig, family: Family) -> dict[str, Value]:
     names = _values(config, family)
     settings: dict[str, Value] = {}
     for key, given in family.tiny.items():
-        if not config.set_keys.isdisjoint(family.places(key)):
+        if not family.reads(key) or not config.set_keys.isdisjoint(family.places(key)):
             continue
         try:
             names[key] = evaluate(given, names) if isinstance(given, str) else given
@@ -305,7 +332,8 @@ def tiny_settings(config: ModelConfig, family: Family) -> dict[str, Value]:
 
 def keys_of(family: Family) -> list[str]:
     """Return the dotted keys that a family reads, as --set may give them."""
-    found = [place for key in family.defaults for place in family.places(key)]
+    keys = filter(family.reads, family.defaults)
+    found = [place for key in keys for place in family.places(key)]
     return [
         *dict.fromkeys((*found, "num_labels", "dtype", "torch_dtype", "architectures", *REFUSED))
     ]

@@ -1,23 +1,32 @@
-"""Random configurations of the model types that families know, loaded and run by transformers.
+"""Random configurations of all model types that families know, loaded and run by transformers.
 
-`python -m tests.interop.model_configs [COUNT [SEED]]` prints a tally: how many configs give
-a folder that loads with nothing missing, unexpected or of another shape, and runs finitely.
+`python -m tests.interop.model_configs [COUNT [SEED]]` prints a tally: how many configurations give
+a folder that loads with nothing missing, unexpected or of another shape, and runs finitely. With
+`--keep FOLDER` the models stay there, for `tests/interop/loading.py` and another transformers.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import gzip
+import importlib
+import inspect
+import io
 import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from glorot_cli.cli import main
-from glorot_cli.families import ModelConfig, family_of, known_types
+from glorot_cli.errors import GlorotError
+from glorot_cli.families import Family, ModelConfig, family_of, known_types, tiny_settings
+from tests.interop.loading import CLASS, REFUSED, outcome, quieten, runs_afresh
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "transformers" / "golden.json.gz"
 ENTRIES: list[dict[str, Any]] = [
@@ -26,170 +35,202 @@ ENTRIES: list[dict[str, Any]] = [
     if entry["model_type"] in known_types()
 ]
 
-# Their classes take null for what they derive; the others' forward passes fail.
-_NULL_HEAD_DIM = ("llama", "mistral", "mixtral")
+# Values of keys that hold no number.
+WORDS: dict[str, Sequence[Any]] = {
+    "feed_forward_proj": ("relu", "gated-gelu"),
+    "layer_type": ("basic", "bottleneck"),
+    "pos_att_type": (["p2c", "c2p"], ["p2c"], []),
+    "norm_rel_ebd": ("none", "layer_norm"),
+    "time_step_init_scheme": ("random", "constant"),
+    "mlp_only_layers": ([], [0], [1], None),
+}
+# What no class reads without the other, or without a model of two parts.
+DECODING = ("is_decoder", "add_cross_attention")
 
 
-def random_config(seed: int) -> dict[str, Any]:
-    """Return a configuration near a golden one: other sizes, groups, biases, ties, absent keys."""
+def classes_of(model_type: str) -> list[str]:
+    """Return the names of transformers' classes that a family has for a type."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = CONFIG_MAPPING[model_type]
+    module = importlib.import_module(kind.__module__.replace("configuration", "modeling"))
+    named = [
+        name
+        for name, each in vars(module).items()
+        if inspect.isclass(each)
+        and issubclass(each, transformers.PreTrainedModel)
+        and each.__module__ == module.__name__
+        and each.config_class is kind
+        and hasattr(transformers, name)
+        and "pretrained" not in name.lower()
+    ]
+    globs = family_of(_given({"model_type": model_type})).architectures
+    return [name for name in named if any(fnmatchcase(name, glob) for glob in globs)]
+
+
+def _given(config: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(Path("config.json"), "{}", config)
+
+
+def tiny_config(model_type: str, architecture: str) -> dict[str, Any]:
+    """Return a tiny configuration for a class, by the family's own rule."""
+    given = _given({"model_type": model_type, "architectures": [architecture]})
+    family = family_of(given)
+    for key in ("vocab_size", "text_vocab_size"):
+        if key in family.defaults:
+            given = given.with_settings(family.settings(given, key, 100))
+            padding = key.replace("vocab_size", "pad_token_id")
+            given = given.with_settings(family.settings(given, padding, 0))
+    return dict(given.with_settings(tiny_settings(given, family)).data)
+
+
+def random_config(seed: int, *, aliases: bool = True) -> dict[str, Any]:
+    """Return a configuration near a golden one or a tiny one.
+
+    Other sizes, groups, biases, ties, labels and dtypes; keys that are null, absent, or by an
+    alias, of which transformers 4 has fewer.
+    """
     random = Random(f"config {seed}")
-    entry = random.choice(ENTRIES)
-    config = dict(entry["config"])
-    family = family_of(ModelConfig(Path("config.json"), "{}", config))
+    if random.random() < 0.4:
+        config = dict(random.choice(ENTRIES)["config"])
+    else:
+        model_type = random.choice(sorted(known_types()))
+        config = tiny_config(model_type, random.choice(classes_of(model_type)))
+    family = family_of(_given(config))
+    given = _given(json.loads(json.dumps(config)))
     for key, default in family.defaults.items():
-        if key in ("is_decoder", "add_cross_attention"):
+        if random.random() < 0.6 or key in DECODING:
             continue
-        if key in config and isinstance(default, bool) and random.random() < 0.4:
-            config[key] = random.random() < 0.5
-    if "num_key_value_heads" in family.defaults and config.get("num_attention_heads") == 4:
-        config["num_key_value_heads"] = random.choice((1, 2, 4))
-        _leave_out(random, config, family.defaults, "num_key_value_heads")
-    if config.get("hidden_size") == 32 and config.get("num_attention_heads") == 4:
-        if "intermediate_size" in config:
-            config["intermediate_size"] = random.choice((24, 40, 64))
-        _leave_out(random, config, family.defaults, "head_dim")
-    if "layer_types" not in config and config.get("num_hidden_layers") == 2:
-        config["num_hidden_layers"] = random.choice((1, 2, 3))
-    if config.get("pad_token_id") is not None and random.random() < 0.3:
-        config["pad_token_id"] = random.choice((None, 0, 3))
+        place = next((place for place in family.places(key) if given.get(place)[0]), None)
+        value = None if place is None else given.get(place)[1]
+        new = _changed(random, key, default, value)
+        # What a list has an item for each layer of may have none for more of these.
+        with contextlib.suppress(GlorotError):
+            for changed in new:
+                given = given.with_settings(family.settings(given, key, changed))
+    config = dict(given.data)
+    _leave_out(random, config, family, aliases=aliases)
+    config.pop("qk_head_dim", None)  # a sum of two others, which transformers 4 reads
     if random.random() < 0.5:
-        config["torch_dtype"] = config.pop("dtype", "float32")
-    if random.random() < 0.2:
-        del config["architectures"]
+        config.pop("transformers_version", None)
+    if "is_decoder" in family.defaults and config["architectures"][0].endswith(
+        ("LM", "LMHeadModel")
+    ):
+        config["is_decoder"] = random.random() < 0.5
+        config["add_cross_attention"] = config["is_decoder"] and random.random() < 0.5
+    if random.random() < 0.3 and not config["architectures"][0].endswith("QuestionAnswering"):
+        count = random.choice((1, 3, 5))
+        config["id2label"] = {str(i): f"LABEL_{i}" for i in range(count)}
+        config["label2id"] = {f"LABEL_{i}": i for i in range(count)}
+    kept = config.pop("dtype", None) or config.pop("torch_dtype", "float32")
+    dtype = random.choice((kept, "float32", "bfloat16", "float16"))
+    config[random.choice(("dtype", "torch_dtype"))] = dtype
     return config
 
 
-def _leave_out(
-    random: Random, config: dict[str, Any], defaults: Mapping[str, Any], key: str
-) -> None:
-    """Make a key null or absent where the class derives it then."""
-    cases = defaults.get(key)
-    if isinstance(cases, Mapping):
-        choice = random.random()
-        is_read = key != "head_dim" or config["model_type"] in _NULL_HEAD_DIM
-        if choice < 0.25 and is_read and isinstance(cases.get("null"), str):
-            config[key] = None
-        elif choice < 0.5 and isinstance(cases.get("absent"), str):
-            config.pop(key, None)
+def _changed(random: Random, key: str, default: Any, value: Any) -> tuple[Any, ...]:
+    """Return another value of a key, or none where any may be wrong."""
+    if key in WORDS:
+        return (random.choice(WORDS[key]),)
+    if isinstance(default, Mapping):
+        if "null" in default and random.random() < 0.3:
+            return (None,)
+        default = default.get("absent")
+    if isinstance(default, bool):
+        return (random.random() < 0.5,)
+    if "pad_token_id" in key:
+        return (random.choice((None, 0, 5)),)
+    if isinstance(default, float):
+        return (default * random.choice((0.5, 2.0)),)
+    value = value if value is not None else default
+    if not isinstance(value, int) or value <= 0:
+        return ()
+    if "heads" in key:
+        return (random.choice((1, 2, 4, 8)),)
+    if "layers" in key or value < 9:
+        return (random.choice((1, 2, 3, 4)),)
+    if value > 4096:
+        return (random.choice((64, 100)),)
+    return (random.choice((value // 2, 2 * value, value + 8)),)
 
 
-def load(folder: Path) -> Any:
-    """Load a model by its architecture, as the loader of any user does; nothing may be left."""
-    import transformers
+def _leave_out(random: Random, config: dict[str, Any], family: Family, *, aliases: bool) -> None:
+    """Leave out keys that a class derives then, and give some by their aliases."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    names = config.get("architectures") or [default_architecture(config)]
-    kind = getattr(transformers, names[0])
-    model, info = kind.from_pretrained(folder, output_loading_info=True, local_files_only=True)
-    left = {key: sorted(value) for key, value in info.items() if value}
-    assert left == {}, left
-    return model
+    for key, default in family.defaults.items():
+        derived = isinstance(default, Mapping) and isinstance(default.get("absent"), str)
+        if key in config and derived and random.random() < 0.3:
+            del config[key]
+    for alias, key in CONFIG_MAPPING[config["model_type"]].attribute_map.items():
+        if key in config and alias not in config and random.random() < 0.2 and aliases:
+            config[alias] = config.pop(key)
 
 
 def default_architecture(config: Mapping[str, Any]) -> str:
     """Return the class that a configuration without architectures is read for."""
-    from fnmatch import fnmatchcase
-
-    from transformers.models.auto import modeling_auto
-
-    family = family_of(ModelConfig(Path("config.json"), "{}", config))
-    tables = [value for name, value in vars(modeling_auto).items() if name.endswith("_NAMES")]
-    known: list[str] = []
-    for table in tables:
-        found = table.get(config["model_type"]) if isinstance(table, Mapping) else None
-        known += [found] if isinstance(found, str) else list(found or ())
-    return next(name for name in known if fnmatchcase(name, f"*{family.architecture}"))
+    wanted = family_of(_given(config)).architecture
+    return next(
+        name for name in classes_of(config["model_type"]) if fnmatchcase(name, f"*{wanted}")
+    )
 
 
-def run(torch: Any, model: Any) -> bool:
-    """Tell whether a forward pass is finite."""
-    config = model.config
-    name = model.main_input_name
-    inputs: dict[str, Any] = {}
-    if name == "pixel_values":
-        vision = getattr(config, "vision_config", config)
-        size = getattr(vision, "image_size", 32)
-        size = size if isinstance(size, int) else size[0]
-        inputs[name] = torch.zeros(1, getattr(vision, "num_channels", 3), size, size)
-    elif name == "input_features":
-        inputs[name] = torch.zeros(1, config.num_mel_bins, 2 * config.max_source_positions)
-    elif name == "input_values":
-        inputs[name] = torch.zeros(1, 2000)
-    else:
-        tokens = torch.tensor([[4, 5, 6, 7, 8, 9]])
-        inputs[name] = tokens
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = torch.tensor([[4, 5, 6]])
-    if type(model).__name__ in ("CLIPModel", "SiglipModel"):
-        size = config.vision_config.image_size
-        inputs["input_ids"] = torch.tensor([[4, 5, 6, 7]])
-        inputs["pixel_values"] = torch.zeros(1, 3, size, size)
-    inputs = {
-        key: value.to(model.dtype) if value.is_floating_point() else value
-        for key, value in inputs.items()
-    }
-    with torch.no_grad():
-        out = model.eval()(**inputs)
-    first = next(value for value in out.values() if torch.is_tensor(value))
-    return bool(torch.isfinite(first).all())
-
-
-def tried(torch: Any, config: Mapping[str, Any], folder: Path, *options: str) -> str:
-    """Write a configuration's weights, load and run them; return what went wrong, or nothing."""
+def written(config: Mapping[str, Any], folder: Path, *options: str) -> str:
+    """Write a configuration and the folder of its model; return what glorot says if it will not."""
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "config.json"
     source.write_text(json.dumps(config), "utf-8")
     arguments = ["init", str(source), "-o", f"{folder}/model/", "--seed", "1", "-q", *options]
-    if main(arguments) != 0:
-        return "init"
-    try:
-        finite = run(torch, load(folder / "model"))
-    except AssertionError as error:
-        return f"loads with {error}"
-    except Exception:
-        if runs_afresh(torch, folder / "model"):
-            raise
-        return ""  # transformers' own model of this configuration fails alike
-    return "" if finite else "not finite"
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        return "" if main(arguments) == 0 else said.getvalue()
 
 
-def runs_afresh(torch: Any, folder: Path) -> bool:
-    """Tell whether transformers can make and run the model that a configuration describes."""
+def tried(config: Mapping[str, Any], folder: Path, *options: str) -> str:
+    """Write a configuration's weights, load and run them; return what went wrong, or nothing."""
+    name = (config.get("architectures") or [default_architecture(config)])[0]
+    problem = written(config, folder, *options)
+    if not problem:
+        return outcome(folder / "model", name)
+    return problem if runs_afresh(folder, name) else REFUSED
+
+
+def tally(count: int, seed: int, keep: Path | None = None) -> Counter[str]:
+    """Try random configurations until `count` are no model that transformers refuses itself."""
     import transformers
 
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder)
-        return run(torch, getattr(transformers, config.architectures[0])(config))
-    except Exception:
-        return False
-
-
-def tally(count: int, seed: int) -> Counter[str]:
-    """Try random configurations, and print those that fail."""
-    import torch
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quieten()
     found: Counter[str] = Counter()
     types: set[str] = set()
-    for number in range(seed, seed + count):
-        config = random_config(number)
-        types.add(config["model_type"])
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                problem = tried(torch, config, Path(folder))
-            except Exception as error:
-                problem = f"{type(error).__name__}: {str(error)[:200]}"
-        found["good" if not problem else "bad"] += 1
-        if problem:
-            print(number, config["model_type"], config.get("architectures"), problem, flush=True)
+    number = seed
+    while found["good"] + found["bad"] < count:
+        config = random_config(number, aliases=keep is None)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            problem = tried(config, folder)
+            found["refused" if problem == REFUSED else "bad" if problem else "good"] += 1
+            if problem != REFUSED:
+                types.add(config["model_type"])
+                if problem:
+                    print(number, json.dumps(config), problem[:600], sep="\n", flush=True)
+                if keep is not None and (folder / "model").is_dir():
+                    (folder / "model" / CLASS).write_text(config["architectures"][0], "utf-8")
+                    (folder / "model").rename(keep / f"{number:04d}-{config['model_type']}")
+        number += 1
     print(
-        f"transformers {transformers.__version__}: {found['good']} of {count}, {len(types)} types"
+        f"transformers {transformers.__version__}: {found['good']} of {count}, {len(types)} types; "
+        f"{found['refused']} more configurations transformers itself refuses"
     )
     return found
 
 
 if __name__ == "__main__":
-    bad = tally(*(int(each) for each in (*sys.argv[1:], "150", "0")[:2]))["bad"]
-    sys.exit(1 if bad else 0)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", nargs="?", type=int, default=150)
+    parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--keep", type=Path)
+    said = parser.parse_args()
+    if said.keep is not None:
+        said.keep.mkdir(parents=True, exist_ok=True)
+    sys.exit(1 if tally(said.count, said.seed, said.keep)["bad"] else 0)
