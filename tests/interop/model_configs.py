@@ -61,7 +61,7 @@ def classes_of(model_type: str) -> list[str]:
         if inspect.isclass(each)
         and issubclass(each, transformers.PreTrainedModel)
         and each.__module__ == module.__name__
-        and each.config_class is kind
+        and getattr(each, "config_class", None) is kind
         and hasattr(transformers, name)
         and "pretrained" not in name.lower()
     ]
