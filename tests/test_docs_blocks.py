@@ -38,8 +38,6 @@ EXCEPTIONS = {
     ("README.md", "python3 -m venv .venv && .venv/bin/pip install . "): ".ci/run runs both lines",
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e"): "sets up a checkout",
     ("CONTRIBUTING.md", ".venv/bin/ruff check"): "these are the checks, the tests among them",
-    ("CONTRIBUTING.md", "--- a/glorot_cli/dialects"): "a change to the code, shown as an example",
-    ("CONTRIBUTING.md", "--- a/glorot_cli/families"): "a change to a family, shown as an example",
     ("speed.md", "pip install '.[interop]'"): "benchmarks take up to an hour, and 22 GB of disk",
     ("framework-bits.md", "python tests/golden/make_golden.py --fresh 500"): (
         "takes all frameworks and many minutes; tests/interop/test_bits.py runs it with fewer cases"
@@ -124,10 +122,23 @@ def is_accounted_for(block: pages.Block) -> bool:
         return True
     return (
         block.kind == "yaml"  # planned below
+        or block.kind == "diff"  # compared below with the files that it names
         or block.kind == "text"  # what is printed
         or (block.kind == "python" and block.page in PYTHON)
         or is_excepted(block)
     )
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in ALL if block.kind == "diff"], ids=lambda block: block.page
+)
+def test_what_a_diff_adds_stands_in_the_file_that_it_names(block: pages.Block) -> None:
+    file = ""
+    for line in block.text.splitlines():
+        if line.startswith("+++ b/"):
+            file = (pages.ROOT / line.removeprefix("+++ b/")).read_text("utf-8")
+        elif line.startswith("+"):
+            assert line[1:].strip() in file, line
 
 
 def test_no_block_is_left_out() -> None:

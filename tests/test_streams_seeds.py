@@ -189,14 +189,14 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     (
-        "tensors.b: 'b' would be the twin of 'a': the same seed 7, shape and law; give it another "
-        "seed, or tie: a",
+        "tensors.b: 'b' would be identical to 'a': the same seed 7, shape and distribution; "
+        "give it another seed, or tie: a",
         {"rng": "keras-jax", "tensors": {n: {**KERNEL, "seed": 7} for n in "ab"}},
     ),
     (
-        "layers[0]: 'multi_head_attention/key/kernel' would be the twin of "
-        "'multi_head_attention/query/kernel': the same seed 7, shape and law; give it another "
-        "seed, or tie: multi_head_attention/query/kernel",
+        "layers[0]: 'multi_head_attention/key/kernel' would be identical to "
+        "'multi_head_attention/query/kernel': the same seed 7, shape and distribution; "
+        "give it another seed, or tie: multi_head_attention/query/kernel",
         {
             "rng": "keras-jax",
             "seed": 1,

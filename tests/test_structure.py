@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import glorot_cli
 
 ROOT = Path(glorot_cli.__file__).parent
+SPEC = ROOT.parent / "sample_specs" / "mlp.yaml"
 
 # Each may import what stands above it, and nothing below.
 ORDER = [
@@ -152,3 +154,28 @@ def test_no_module_is_named_as_one_of_the_standard_library() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_says_what_it_is_for(module: str) -> None:
     assert ast.get_docstring(ast.parse(MODULES[module].read_text("utf-8")))
+
+
+# What drawing a spec by the native stream into a file does without.
+NOT_NEEDED = (
+    "streams.keras_", "streams.torch_", "streams.jax_", "streams.mersenne", "streams.philox",
+    "streams.threefry", "gains", "effects", "pictures", "derive", "families", "record", "cloud",
+    "stores", "writing.cluster", "writing.sharding", "writing.checkpoint", "formats.hdf5",
+    "formats.npz", "formats.keras_archive", "formats.torch_file", "hdf5_reader", "torch_reader",
+)  # fmt: skip
+
+
+def test_the_main_job_imports_no_room_that_it_does_not_need(tmp_path: Path) -> None:
+    script = (
+        "import sys; from glorot_cli.cli import main\n"
+        f"code = main(['init', {str(SPEC)!r}, '-o', 'w.safetensors', '--seed', '1', '-q'])\n"
+        "print(*sys.modules)\nsys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith("glorot_cli.")}
+    assert "glorot_cli.writing.fill" in loaded
+    rooms = tuple(f"glorot_cli.{room}" for room in NOT_NEEDED)
+    assert sorted(name for name in loaded if name.startswith(rooms)) == []
+    assert not {"h5py", "torch", "jax", "keras", "distributed", "obstore"} & {*done.stdout.split()}

@@ -1,4 +1,4 @@
-"""What a weight file holds, whoever wrote it: statistics of each tensor, and what it fits."""
+"""What a weight file of any origin holds: statistics of each tensor, and what it fits."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def inspect(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show what weight files hold, whoever wrote them, and which laws it fits."""
+    """Show what weight files of any origin hold, and which distributions they fit."""
     from glorot_cli.checks.inspection import inspect_weights
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report

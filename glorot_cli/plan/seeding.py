@@ -281,10 +281,10 @@ def check_drawable(rng: str, wanted: Mapping[str, Wanted], origins: Mapping[str,
             streams.drawer(rng, request)
         except ValueError as error:
             raise SpecError(f"{shown(name)}: {error}", each.path) from None
-        twin = seen.setdefault((request.law, request.shape, request.seed, request.position), name)
-        if twin != name:
+        same = seen.setdefault((request.law, request.shape, request.seed, request.position), name)
+        if same != name:
             raise SpecError(
-                f"{shown(name)} would be the twin of {shown(twin)}: the same seed "
-                f"{request.seed}, shape and law; give it another seed, or tie: {twin}",
+                f"{shown(name)} would be identical to {shown(same)}: the same seed "
+                f"{request.seed}, shape and distribution; give it another seed, or tie: {same}",
                 each.path,
             )

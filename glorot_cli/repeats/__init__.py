@@ -1,4 +1,4 @@
-"""Repeated entries, groups and conditions: what a short text stamps out, entry by entry."""
+"""Repeated entries, groups and conditions: what a short text expands to, entry by entry."""
 
 from __future__ import annotations
 

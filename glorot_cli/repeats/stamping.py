@@ -32,7 +32,7 @@ Reader = Callable[[object, KeyPath], Iterator["_Entry"]]
 
 
 def stamp_layers(items: object, names: Names, path: KeyPath = ("layers",)) -> Iterator[Stamped]:
-    """Stamp out a list of layers and groups of layers, which `path` leads to.
+    """Expand a list of layers and groups of layers, which `path` leads to.
 
     Raises:
         SpecError: at the entry or the repeat that makes no sense.
@@ -41,7 +41,7 @@ def stamp_layers(items: object, names: Names, path: KeyPath = ("layers",)) -> It
 
 
 def stamp_tensors(items: object, names: Names) -> Iterator[Stamped]:
-    """Stamp out a mapping of tensors, or a list of mappings and groups.
+    """Expand a mapping of tensors, or a list of mappings and groups.
 
     Raises:
         SpecError: at the entry or the repeat that makes no sense.
@@ -93,7 +93,7 @@ def _tensors(items: object, path: KeyPath) -> Iterator[_Entry]:
 
 
 class _Stamper:
-    """Stamp out entries, and count them and the repetitions of nothing, which no entry bounds."""
+    """Expand entries, and count them and the repetitions of nothing, which no entry bounds."""
 
     def __init__(self, names: Names, read: Reader) -> None:
         self.names = names
@@ -122,7 +122,7 @@ class _Stamper:
 
 
 class _Plate:
-    """Stamp out an entry or a group wherever it stands, and find out once what is alike there.
+    """Expand an entry or a group wherever it stands, and find out once what is alike there.
 
     Wherever it stands, the indices around it have the same names.
     """

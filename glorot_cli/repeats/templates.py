@@ -48,7 +48,7 @@ def fill_name(template: str, names: Names, path: KeyPath, *, at_key: bool = Fals
             )
         else:
             hint = suggestion(index, names) if names else "the entry has no repeat"
-            raise SpecError(f"{{{index}}} is no index; {hint}", path, at_key=at_key)
+            raise SpecError(f"{{{index}}} is not an index; {hint}", path, at_key=at_key)
     if is_broken:
         raise SpecError("expected indices in pairs of braces, such as h.{i}", path, at_key=at_key)
     return "".join(parts)

@@ -201,7 +201,7 @@ class Spec:
         return {**self.params, **self.dims}
 
     def layers(self) -> Iterator[Stamped]:
-        """Stamp out the layers that have a class, in order."""
+        """Expand the layers that have a class, in order."""
         check_products(self.table.layers, self.names, ("layers",))
         before: Stamped | None = None
         for stamped in stamp_layers(self.table.layers, self.names):
@@ -216,7 +216,7 @@ class Spec:
         return {} if self.table.input_shape is None else {"input": self.table.input_shape}
 
     def tensors(self) -> Iterator[tuple[Stamped, TensorEntry]]:
-        """Stamp out the kernels and biases of layers that have a shape, and the raw tensors."""
+        """Expand the kernels and biases of layers that have a shape, and the raw tensors."""
         check_products(self.table.layers, self.names, ("layers",))
         check_products(self.table.tensors, self.names, ("tensors",))
         shaped = filter(is_shaped, stamp_layers(self.table.layers, self.names))
