@@ -239,7 +239,7 @@ def test_directives_before_a_spec() -> None:
 
 
 def test_rules_times_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glorot_cli.plan.planner.MOST_MATCHES", 5000)
+    monkeypatch.setattr("glorot_cli.plan.choices.MOST_MATCHES", 5000)
     rules = [{f"*{n}x": "zeros"} for n in range(100)] + [{"*": "zeros"}]
     tensors = {"w{i}": {"shape": [1], "repeat": {"i": 100}}}
     assert error_of({"initializers": rules, "tensors": tensors}) == (

@@ -24,6 +24,7 @@ from glorot_cli.initializers.steps import Step
 from glorot_cli.placed import Placed
 from glorot_cli.plan.holding import check_held
 from glorot_cli.plan.tensors import Owner
+from glorot_cli.repeats import Uses
 from glorot_cli.streams import DEFAULT
 
 
@@ -97,6 +98,57 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
     assumed = kernel.assumed if own and kernel.counted_axes != kernel.axes else None
     fans, exact = _fans(choice, kernel, decided), _exact(choice, draft, decided)
     return Decision(decided, law, fans, exact, assumed)
+
+
+# What is forgotten is worked out again; tensors of one kind mostly stand together.
+MOST_KEPT = 10_000
+
+
+class Decisions:
+    """Work out the laws of drafts, once for all that an initialiser makes alike."""
+
+    def __init__(self, shared: Names) -> None:
+        """Start with the names that are no indices of a repeat."""
+        self._shared = shared
+        # Each with what its key is the ids of.
+        self._uses: dict[int, tuple[Uses, InitializerChoice]] = {}
+        self._found: dict[object, tuple[Decision, InitializerChoice, Kernel]] = {}
+        self._equal: dict[object, Decision] = {}
+
+    def used(self, choice: InitializerChoice, names: Names) -> tuple[str, ...]:
+        """Return a key of the indices that an initialiser uses; empty where it uses none."""
+        found = self._uses.get(id(choice))
+        if found is None:
+            if len(self._uses) >= MOST_KEPT:
+                self._uses.clear()
+            found = self._uses[id(choice)] = Uses(choice.value, self._shared), choice
+        return found[0].of(names)
+
+    def of(self, choice: InitializerChoice, draft: Draft, used: tuple[str, ...]) -> Decision:
+        """Return what an initialiser comes to for a draft; `used` is the key of its indices.
+
+        Raises:
+            SpecError: if the initialiser refuses, or the dtype cannot hold the law.
+        """
+        kernel = draft.kernel
+        form = draft.dtype, draft.patch, draft.typed, draft.owner.is_raw, used
+        same = id(choice), id(kernel), form
+        found = self._found.get(same)
+        if found is not None:
+            return found[0]
+        if used:
+            decision = decide_draft(choice, draft)
+        else:
+            # The longer key finds what only comes to the same.
+            equal = choice.path, str(choice.value), kernel, form
+            known = self._equal.get(equal)
+            if len(self._equal) >= MOST_KEPT:
+                self._equal.clear()
+            decision = self._equal[equal] = known or decide_draft(choice, draft)
+        if len(self._found) >= MOST_KEPT:
+            self._found.clear()
+        self._found[same] = decision, choice, kernel
+        return decision
 
 
 def _missing_roles(kernel: Kernel) -> Iterator[Step]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
@@ -17,7 +17,7 @@ BESIDE = "{stem}.weight"
 class Donors:
     """Know the kernels of a spec by name, which are gathered when one is first asked for."""
 
-    def __init__(self, drafts: Callable[[], Iterable[Draft]]) -> None:
+    def __init__(self, drafts: Iterable[Draft]) -> None:
         self._drafts = drafts
         self._kernels: dict[str, tuple[Kernel, str | None]] | None = None
 
@@ -35,7 +35,7 @@ class Donors:
         if self._kernels is None:
             self._kernels = {
                 each.name: (each.kernel, None if each.tie is None else each.tie.name)
-                for each in self._drafts()
+                for each in self._drafts
             }
         kernel, tied = self._kernels.get(name, (None, None))
         if tied is not None:

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from glorot_cli.arguments import InitializerChoice
-from glorot_cli.dialects import place_layers
-from glorot_cli.distributions import (
-    Constant,
-    Derived,
-    is_random,
-)
-from glorot_cli.dtypes import PRECISIONS
+from glorot_cli.distributions import Constant, Derived, is_random
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
-from glorot_cli.expressions import Names
-from glorot_cli.initializers import Kernel
-from glorot_cli.initializers.kernel import Per
 from glorot_cli.initializers.steps import Step
-from glorot_cli.plan.decisions import Decision, Draft, Tie, decide_draft
+from glorot_cli.plan.choices import Choices
+from glorot_cli.plan.decisions import MOST_KEPT, Decisions, Draft
 from glorot_cli.plan.derived import with_source
 from glorot_cli.plan.donors import Donors
-from glorot_cli.plan.entries import index_names, padding_row
+from glorot_cli.plan.drafts import Drafts
 from glorot_cli.plan.guesses import Guesses
 from glorot_cli.plan.notices import notices
-from glorot_cli.plan.removed import decided_when_there
 from glorot_cli.plan.seeding import Asked, check_stream, seeded
-from glorot_cli.plan.tensors import Owner, Plan, PlannedTensor
-from glorot_cli.repeats import LARGEST_NAMES, Stamped, fill_name, holds
-from glorot_cli.spec.model import Rule, Spec, TensorEntry
-from glorot_cli.spec.shapes import roles
+from glorot_cli.plan.tensors import Plan, PlannedTensor
+from glorot_cli.repeats import LARGEST_NAMES, fill_name
+from glorot_cli.spec.model import Spec
 from glorot_cli.streams import DEFAULT, seeds_of
 
 LARGEST_FILE = 2**62
-DEFAULT_DECIDES = "the dialect's default"
-# Trials of a rule on a name of up to 64 letters, some 10 s.
-MOST_MATCHES = 30_000_000
 
 
 def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
@@ -84,64 +70,48 @@ class _Planner:
         self.spec = spec
         self.names = spec.names
         self.seed = seed
-        self.strict = strict
         self.guesses = Guesses(spec, strict=strict)
-        self.decisions: dict[object, Decision] = {}
-        self.shared: dict[tuple[int, int], tuple[InitializerChoice, Kernel, Decision]] = {}
-        # What has been found to need the index of a repeat.
-        self.indexed: dict[int, InitializerChoice] = {}
-        # All but the name of tensors that are alike, and what their keys are the ids of.
-        self.alike: dict[tuple[int, int], tuple[tuple[Any, ...], object, object]] = {}
-        self.used: set[int] = set()
-        self.matched = 0
-        self.rules = spec.rules
-        self.deciders = [f"the rule {shown(rule.glob)}" for rule in spec.rules]
-        # What each rule's condition comes to; None where that depends on the tensor's indices.
-        self.conditions: dict[int, bool | None] = {}
+        self.choices = Choices(spec, self.guesses)
+        self.decisions = Decisions(spec.names)
+        # All but the name of tensors that are alike, their bytes, and what their keys are ids of.
+        self.alike: dict[object, tuple[list[Any], int, object]] = {}
         self.uses_seed = True
         self.has_one_seed = spec.table.rng == DEFAULT
-        # Whether any entry is left by conditions and empty ranges.
-        self.stands = False
         self.asked: dict[str, Asked] = {}
-        self.donors = Donors(self._drafts)
+        self.drafts = Drafts(spec, strict=strict)
+        self.donors = Donors(self.drafts)
         self.derived: list[tuple[Draft, KeyPath]] = []
-        # What a framework draws, it draws for tensors.
-        self.per: Per = "kernel" if spec.table.rng == DEFAULT else "tensor"
 
     def entries(self) -> Iterator[PlannedTensor]:
         check_stream(self.spec, self.seed)
         planned: dict[str, PlannedTensor] = {}
         ties: list[tuple[Draft, str]] = []
         nbytes = letters = 0
-        for draft in self._drafts():
-            letters += len(draft.name)
+        for draft in self.drafts:
+            name = draft.name
+            letters += len(name)
             if letters > LARGEST_NAMES:
                 raise SpecError(
                     f"expected names of at most {LARGEST_NAMES >> 20} MiB in all", draft.path
                 )
-            _check_name(draft.name, draft.path)
-            if draft.name in planned:
-                lacking = [
-                    f"{{{name}}}"
-                    for name in draft.names
-                    if name not in self.names and f"{{{name}}}" not in draft.owner.family
-                ]
-                hint = f"; does the name lack {lacking[0]}?" if lacking else ""
-                raise SpecError(f"two tensors are named {shown(draft.name)}{hint}", draft.path)
-            tensor = planned[draft.name] = self._planned(draft)
-            nbytes += tensor.nbytes
+            _check_name(name, draft.path)
+            if name in planned:
+                raise self._named_twice(draft)
+            tensor, size = self._planned(draft)
+            planned[name] = tensor
+            nbytes += size
             if nbytes > LARGEST_FILE:
                 raise SpecError("the tensors have too many elements for any file", draft.path)
             if tensor.tied_to is not None:
                 ties.append((draft, tensor.tied_to))
-        if not self.stands:
+        if not self.drafts.stand:
             raise SpecError("conditions and empty ranges leave no entry of the spec")
         for draft, target in ties:
             tensor = planned[draft.name] = _tied(planned, draft, target)
             nbytes += 0 if tensor.copy_of is None else tensor.nbytes
         if nbytes > LARGEST_FILE:
             raise SpecError("the tensors have too many elements for any file")
-        self._check_rules(planned)
+        self.choices.check_used(planned)
         if self.spec.table.rng != DEFAULT:
             planned, self.uses_seed = seeded(self.spec, planned, self.asked, self.seed)
         for draft, path in self.derived:
@@ -153,135 +123,59 @@ class _Planner:
             yield "the spec's seed decides nothing: each random tensor has one of its own"
         yield from self.guesses.notices()
 
-    def _drafts(self) -> Iterator[Draft]:
-        yield from self._of_layers()
-        yield from self._of_tensors()
+    def _named_twice(self, draft: Draft) -> SpecError:
+        lacking = [
+            f"{{{name}}}"
+            for name in draft.names
+            if name not in self.names and f"{{{name}}}" not in draft.owner.family
+        ]
+        hint = f"; does the name lack {lacking[0]}?" if lacking else ""
+        return SpecError(f"two tensors are named {shown(draft.name)}{hint}", draft.path)
 
-    def _of_layers(self) -> Iterator[Draft]:
-        spec, table = self.spec, self.spec.table
-        if not table.layers:
-            return
-        layers = list(spec.layers())
-        if not layers:
-            return
-        self.stands = True
-        place = place_layers(table.dialect)
-        for weight in place(layers, spec.inputs(), table.outputs):
-            rule = weight.fans or table.fans or table.dialect
-            per = table.per or ("tensor" if table.dialect == "keras" else self.per)
-            yield Draft(
-                name=weight.name,
-                path=weight.path,
-                names=weight.names,
-                own=weight.initializer,
-                kernel=Kernel(
-                    weight.shape,
-                    weight.axes,
-                    weight.fused,
-                    rule,
-                    per=per,
-                    fused_role=weight.fused_role,
-                ),
-                dtype=weight.dtype or table.dtype,
-                seed=weight.seed,
-                patch=weight.patch,
-                note=weight.note,
-                tie=Tie(weight.copy_of, weight.shape, stored=True) if weight.copy_of else None,
-                rng=table.rng,
-                owner=Owner(
-                    weight.family,
-                    kind=weight.kind,
-                    trainable=weight.trainable,
-                    layer=weight.layer,
-                    group=weight.group,
-                    also_group=weight.also_group,
-                    rank=weight.rank,
-                ),
-            )
-
-    def _of_tensors(self) -> Iterator[Draft]:
-        # What a repeated entry comes to is worked out once, where it is alike in all repetitions.
-        drafts: dict[int, tuple[TensorEntry, Draft]] = {}
-        for stamped, entry in self.spec.tensors():
-            assert stamped.name is not None
-            self.stands = True
-            if id(entry) not in drafts:
-                drafts[id(entry)] = entry, self._of_entry(stamped, entry)
-            _, draft = drafts[id(entry)]
-            yield Draft(stamped.name, draft.path, stamped.names, *draft[3:])
-
-    def _of_entry(self, stamped: Stamped, entry: TensorEntry) -> Draft:
-        assert stamped.name is not None
-        table, path, own = self.spec.table, stamped.path, entry.initializer
-        if entry.shape is None and entry.tie is None:
-            raise SpecError("a tensor needs 'shape', which is missing", path)
-        if (
-            entry.axes is None
-            and entry.type is None
-            and entry.fused > 1
-            and entry.shape is not None
-        ):
-            raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
-        said, assumed = roles(entry, table.dialect, path)
-        for key in stamped.item if entry.tie is not None else ():
-            if key not in ("tie", "shape", "stored"):
-                raise SpecError(
-                    f"a tied tensor is not drawn, so it takes no {key}", (*path, key), at_key=True
-                )
-        if entry.stored and entry.tie is None:
-            raise SpecError("stored is for a tied tensor, which is a copy then", (*path, "stored"))
-        rule = entry.fans or table.fans or "exact"
-        return Draft(
-            name=stamped.name,
-            path=path,
-            names=stamped.names,
-            own=own and own._replace(path=(*path, *own.path)),
-            kernel=Kernel(
-                entry.shape or (),
-                said,
-                entry.fused,
-                rule,
-                None if self.strict else assumed,
-                table.per or self.per,
-                index_names(entry, said, stamped.names, path),
-            ),
-            dtype=entry.dtype or table.dtype,
-            seed=entry.seed,
-            patch=padding_row(entry, path),
-            tie=None if entry.tie is None else Tie(entry.tie, entry.shape, entry.stored),
-            rng=table.rng,
-            owner=Owner(stamped.family or stamped.name, entry.skip),
-            typed=entry.axes is None and entry.type is not None,
-            fans_of=entry.fans_of,
-        )
-
-    def _planned(self, draft: Draft) -> PlannedTensor:
+    def _planned(self, draft: Draft) -> tuple[PlannedTensor, int]:
+        """Plan a tensor, and count its bytes."""
         if draft.tie is not None:
             target = draft.tie.name
             if draft.owner.is_raw:
                 target = fill_name(target, draft.names, (*draft.path, "tie"))
-            return _blank(draft)._replace(shape=draft.tie.shape or (), tied_to=target)
-        choice, decided_by = self._choose(draft)
+            tied = _blank(draft)._replace(shape=draft.tie.shape or (), tied_to=target)
+            return tied, tied.nbytes
+        choice, decided_by = self.choices.of(draft)
+        used = self.decisions.used(choice, draft.names)
         # Repetitions that are alike share these objects, and differ in their names only.
-        alike = id(draft.owner), id(choice)
-        if alike in self.alike:
-            return PlannedTensor(draft.name, *self.alike[alike][0])
+        key = id(draft.owner), id(choice), used
+        alike = self.alike.get(key)
+        if alike is not None:
+            return PlannedTensor._make((draft.name, *alike[0])), alike[1]
+        tensor, is_shared = self._decided(draft, choice, decided_by, used)
+        if is_shared:
+            if len(self.alike) >= MOST_KEPT:
+                self.alike.clear()
+            self.alike[key] = [*tensor[1:]], tensor.nbytes, (draft.owner, choice)
+        return tensor, tensor.nbytes
+
+    def _decided(
+        self, draft: Draft, choice: InitializerChoice, decided_by: str, used: tuple[str, ...]
+    ) -> tuple[PlannedTensor, bool]:
+        """Plan a tensor, and tell whether repetitions of it differ in their names only."""
         if draft.rng == "torch" and not draft.owner.is_raw and choice.given:
             draft = draft._replace(patch=None)  # what torch's initialisers fill, they fill whole
         donor = self.donors.of(choice, draft)
         if donor is not None:
             draft = draft._replace(kernel=replace(draft.kernel, donor=donor))
-        decided, law, fans, exact, assumed = self._decision(choice, draft)
+        decided, law, fans, exact, assumed = self.decisions.of(choice, draft, used)
         if assumed is not None:
             self.guesses.count_axes(assumed, draft.name)
         seed = self.seed if draft.seed is None else draft.seed
         if decided.seed is not None:
             seed = decided.seed
-        if isinstance(law, Derived):
+        is_derived = isinstance(law, Derived)
+        if is_derived:
             self.derived.append((draft, choice.path))
-        if draft.seed is not None or decided.seed is not None or isinstance(law, Derived):
+        if draft.seed is not None or decided.seed is not None or is_derived:
             self.has_one_seed = False
-        if self.spec.table.rng != DEFAULT:
+        is_foreign = self.spec.table.rng != DEFAULT
+        if is_foreign:
             by_default = choice is draft.own and not choice.given
             self.asked[draft.name] = Asked(decided.seed, draft.seed, draft.path, by_default)
         steps = decided.steps if not draft.note else [*decided.steps, Step(draft.note, "notice")]
@@ -295,86 +189,9 @@ class _Planner:
             decided_by=decided_by,
             steps=tuple(steps),
         )
-        is_shared = donor is None and (id(choice), id(draft.kernel)) in self.shared
-        # What is derived is of another tensor for each.
-        is_shared = is_shared and not isinstance(law, Derived) and not draft.note
-        if is_shared and assumed is None and self.spec.table.rng == DEFAULT:
-            self.alike[alike] = tensor[1:], draft.owner, choice
-        return tensor
-
-    def _decision(self, choice: InitializerChoice, draft: Draft) -> Decision:
-        """Decide a tensor's law, once for all that an initialiser without indices makes alike."""
-        # Repetitions share these objects; the longer key finds what only comes to the same.
-        same = id(choice), id(draft.kernel)
-        if same in self.shared:
-            return self.shared[same][2]
-        key = choice.path, str(choice.value), draft.kernel, draft.dtype, draft.patch
-        found = self.decisions.get(key)
-        if found is None and len(draft.names) > len(self.names):
-            if id(choice) not in self.indexed:
-                with contextlib.suppress(SpecError):
-                    found = decide_draft(choice, draft._replace(names=self.names))
-            if found is None:
-                self.indexed[id(choice)] = choice
-                return decide_draft(choice, draft)
-        found = self.decisions[key] = found or decide_draft(choice, draft)
-        self.shared[same] = choice, draft.kernel, found
-        return found
-
-    def _choose(self, draft: Draft) -> tuple[InitializerChoice, str]:
-        """Choose by authority: a key on the entry, the first rule that matches, the default."""
-        own = draft.own
-        if self.matched > MOST_MATCHES:
-            raise SpecError(
-                f"expected rules that match all names within {MOST_MATCHES} trials; "
-                "give initializers on entries, or fewer rules",
-                ("initializers",),
-                at_key=True,
-            )
-        if own is not None and own.given:
-            return own, "its entry"
-        if own is not None and draft.dtype not in PRECISIONS:
-            return own, DEFAULT_DECIDES  # a counter, which no rule means
-        name = draft.name
-        trial = 1 + len(name) // 64
-        for index, rule in enumerate(self.rules):
-            self.matched += trial
-            if rule.pattern.match(name):
-                self.used.add(index)
-                if not self._holds(index, rule, draft.names):
-                    continue
-                return rule.choice, self.deciders[index]
-        if own is not None:
-            self.guesses.keep(draft)
-            return own, DEFAULT_DECIDES
-        guessed = self.guesses.initializer(draft)
-        if guessed is not None:
-            return guessed
-        raise SpecError(
-            f"nothing says how {shown(draft.name)} is initialised; give it an initializer, "
-            "or a rule under initializers that matches it",
-            draft.path,
-        )
-
-    def _holds(self, index: int, rule: Rule, names: Names) -> bool:
-        """Tell whether a rule's condition is true, once for all tensors if it uses no index."""
-        if rule.when is None:
-            return True
-        path = (*rule.choice.path, "when")
-        if index not in self.conditions:
-            self.conditions[index] = None
-            with contextlib.suppress(SpecError):
-                self.conditions[index] = holds(rule.when, self.names, path)
-        known = self.conditions[index]
-        return holds(rule.when, names, path) if known is None else known
-
-    def _check_rules(self, planned: dict[str, PlannedTensor]) -> None:
-        unused = {index for index in range(len(self.spec.rules)) if index not in self.used}
-        if unused:
-            unused -= decided_when_there(self.spec, unused)
-        for index in sorted(unused):
-            rule = self.spec.rules[index]
-            raise SpecError(_unused(rule, planned), rule.choice.path, at_key=True)
+        # What has another's fans, or is derived, is of another tensor for each.
+        counts = bool(draft.note) or assumed is not None
+        return tensor, donor is None and not (is_derived or is_foreign or counts)
 
 
 def _blank(draft: Draft) -> PlannedTensor:
@@ -400,20 +217,6 @@ def _blank(draft: Draft) -> PlannedTensor:
     )
 
 
-def _unused(rule: Rule, planned: dict[str, PlannedTensor]) -> str:
-    matched = [tensor for name, tensor in planned.items() if rule.pattern.match(name)]
-    if not matched:
-        hint = suggestion(rule.glob, list(planned)[:2000], listed=3)
-        return f"the rule {shown(rule.glob)} matches no tensor; {hint}"
-    first, more = matched[0], len(matched) - 1
-    by = first.decided_by if first.tied_to is None else f"its tie to {shown(first.tied_to)}"
-    rest = f" (and {more} more)" if more else ""
-    return (
-        f"the rule {shown(rule.glob)} decides no tensor: {shown(first.name)}{rest} "
-        f"is decided by {by}"
-    )
-
-
 def _tied(planned: dict[str, PlannedTensor], draft: Draft, target: str) -> PlannedTensor:
     assert draft.tie is not None
     other, shape, path = planned.get(target), draft.tie.shape, (*draft.path, "tie")
@@ -434,12 +237,16 @@ def _tied(planned: dict[str, PlannedTensor], draft: Draft, target: str) -> Plann
     return tied._replace(tied_to=target)
 
 
+_NO_PARTS = frozenset(("", ".", ".."))
+
+
 def _check_name(name: str, path: KeyPath) -> None:
     if name == "__metadata__":
         raise SpecError(f"{shown(name)} names no tensor, but .safetensors' own", path, at_key=True)
     if not name.isprintable():
         raise SpecError(f"expected a printable tensor name, found {shown(name)}", path, at_key=True)
-    if not {"", ".", ".."}.isdisjoint(name.split("/")):
+    parts = name.split("/") if "/" in name else (name,)
+    if not _NO_PARTS.isdisjoint(parts):
         raise SpecError(
             f"expected a tensor name without empty, '.' or '..' parts, found {shown(name)}",
             path,

@@ -13,6 +13,7 @@ from glorot_cli.repeats.ranges import (
 )
 from glorot_cli.repeats.stamping import Stamped, stamp_layers, stamp_tensors
 from glorot_cli.repeats.templates import fill_name
+from glorot_cli.repeats.uses import Uses
 
 __all__ = [
     "LARGEST_NAMES",
@@ -21,6 +22,7 @@ __all__ = [
     "STAMPS",
     "Range",
     "Stamped",
+    "Uses",
     "fill_name",
     "holds",
     "ranges_of",
