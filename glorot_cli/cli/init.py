@@ -176,8 +176,10 @@ def init(
         if each.start.seed_was_drawn and each.spec not in drawn:
             drawn.add(each.spec)
             of = f"{each.spec}: " if len(specs) > 1 else ""
-            silent = quiet and way.format_of(each).holds_provenance
+            silent = quiet and way.is_carried(each)
             note(f"{of}seed {each.seed} was drawn", silent)
+        if (silence := way.left_out(each)) is not None:
+            note(silence, quiet)
         if way.base is not None:
             names = way.base.kept_names(each.start)
             _note_kept(names, len(each.start.tensors), str(base), bool(resize), quiet)

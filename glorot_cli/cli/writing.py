@@ -58,6 +58,22 @@ class Way(NamedTuple):
         is_sharded = self.shard_size(result) is not None
         return choose_format(result.output, self.format, sharded=is_sharded)
 
+    def is_carried(self, result: Result) -> bool:
+        """Tell whether a result says itself how it was drawn."""
+        from glorot_cli.writing.weights import carried
+
+        return bool(carried(self.format_of(result), result.start, self.base))
+
+    def left_out(self, result: Result) -> str | None:
+        """Say so if a format that could hold how a result was drawn has no room for it."""
+        chosen = self.format_of(result)
+        if chosen.largest_provenance is None or self.is_carried(result):
+            return None
+        return (
+            f"{result.output} does not say how it was drawn: its spec is longer than the "
+            f"{chosen.largest_provenance} bytes that a {chosen.title.split(',')[0]} file has for it"
+        )
+
     def write(
         self, result: Result, plan: Plan, progress: Callable[[int], None] | None
     ) -> list[Moments | None]:

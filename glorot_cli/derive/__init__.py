@@ -29,7 +29,9 @@ def describes_weights(path: str) -> bool:
     from glorot_cli.formats.foreign import foreign_kind
 
     # What is no text may be weights by its name.
-    endings = tuple(ending for each in FORMATS.values() for ending in each.endings)
+    endings = tuple(
+        ending for each in FORMATS.values() for ending in (*each.endings, *each.other_endings)
+    )
     if path.endswith(endings) or file.is_dir() or foreign_kind(file):
         return True
     return path.endswith(".json") and file.is_file() and is_keras_config(file)

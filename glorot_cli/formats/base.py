@@ -39,7 +39,8 @@ class Output:
     """Hold what is written: a plan, what the file says of it, and where.
 
     `path` is the temporary file or folder, `target` the name that it takes. `largest` is how many
-    bytes a file of a set holds; `configuration` is the text of a model's, where the user gave one.
+    bytes a file of a set holds; `configuration` is the text of a model's, where the user gave one;
+    `checksums` are the CRC-32 of each tensor's bytes, where the writer asks for them.
     """
 
     plan: Plan
@@ -48,13 +49,18 @@ class Output:
     target: Path
     largest: int
     configuration: bytes | None = None
+    checksums: tuple[int, ...] = ()
 
 
 class Writer(NamedTuple):
-    """Hold how a format is written: lay out headers, and complete what was filled."""
+    """Hold how a format is written: lay out headers, and complete what was filled.
+
+    `checksums` asks for those of the tensors, to complete it with.
+    """
 
     lay_out: Callable[[Output], list[Extent]]
     finish: Callable[[Output], None] | None = None
+    checksums: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Format:
     """Describe a format: its names, what it can hold, and how it is written and read.
 
     `title` starts with what errors call it. The longest of the `endings` that fits a path decides;
+    what is only read may have `other_endings`;
     `option` is its name for `--format`. `writer` loads what writes it, if anything does: shards are
     each a file of its own. `recognises` is given a path and a file's first bytes, none of a folder;
     `read` reads headers, and `read_key` those of one of several mappings in a file.
@@ -70,8 +77,9 @@ class Format:
     the same time. Tensors' first bytes lie at a multiple of `alignment` in their file, where it is
     the only one. `names` says what a file calls its tensors: by their names, by their places in
     Keras's layout, either, or nothing; `axes` whose order of axes a kernel in it has, where nothing
-    says so. `configuration` is whose configuration goes with it. `process` is the module that a
-    process of its own runs to read it.
+    says so. A provenance of more than `largest_provenance` bytes is left out. `configuration` is
+    whose configuration goes with it. `process` is the module that a process of its own runs to read
+    it.
     """
 
     name: str
@@ -80,6 +88,7 @@ class Format:
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path], StoredFile]
     writer: Callable[[], Writer] | None = None
+    other_endings: tuple[str, ...] = ()
     read_key: Callable[[Path, str], StoredFile] | None = None
     option: str | None = None
     kind: Kind = "file"
@@ -87,6 +96,7 @@ class Format:
     copies: int = 1
     alignment: int = 1
     holds_provenance: bool = True
+    largest_provenance: int | None = None
     names: Literal["names", "places", "either", "nothing"] = "names"
     axes: Literal["torch", "keras"] = "keras"
     configuration: Literal["model", "keras"] | None = None

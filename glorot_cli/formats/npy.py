@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.base import MANIFEST, Extent, Output
-from glorot_cli.formats.npy_header import read_header
+from glorot_cli.formats.npy_header import header_bytes, read_header
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import NPY, NPY_FOLDER
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
@@ -88,16 +84,10 @@ def _folded(name: str) -> str:
 
 
 def _write_header(path: Path, shape: Shape, dtype: str, mode: Literal["wb", "xb"] = "wb") -> int:
-    header = io.BytesIO()
-    description: dict[str, Any] = {
-        "descr": np.lib.format.dtype_to_descr(numpy_dtype(dtype)),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    np.lib.format.write_array_header_1_0(header, description)
+    header = header_bytes(shape, dtype)
     with path.open(mode) as file:
-        file.write(header.getvalue())
-    return len(header.getvalue())
+        file.write(header)
+    return len(header)
 
 
 def read_headers(path: Path) -> StoredFile:

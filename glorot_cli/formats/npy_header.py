@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import struct
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import check_shape
@@ -41,6 +43,18 @@ class Header(NamedTuple):
     def order(self) -> str:
         """Return the order of the elements' bytes."""
         return ">" if self.dtype.byteorder == ">" else "<"
+
+
+def header_bytes(shape: Shape, dtype: str) -> bytes:
+    """Return the header that `np.save` would write."""
+    header = io.BytesIO()
+    description: dict[str, Any] = {
+        "descr": np.lib.format.dtype_to_descr(numpy_dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
 
 
 def read_header(file: IO[bytes], where: str) -> Header:

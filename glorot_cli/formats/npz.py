@@ -51,7 +51,18 @@ def read_headers(path: Path) -> StoredFile:
         if sum(member.compress_size for member in members) > raw.seek(0, 2):
             raise FormatError(f"{path}: its members take more bytes than it has: some overlap")
         tensors = [_stored(path, archive, member, raw) for member in members]
-    return StoredFile(path, NPZ, None, tensors)
+        comment = archive.comment
+    return StoredFile(path, NPZ, _provenance(comment), tensors)
+
+
+def _provenance(comment: bytes) -> str | None:
+    """Return the archive's comment, where glorot keeps how it was drawn; others' are no JSON."""
+    if not comment.startswith(b"{"):
+        return None
+    try:
+        return comment.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _stored(

@@ -308,9 +308,10 @@ def _is_torch(path: Path, head: bytes) -> bool:
 TORCH = Format(
     "torch",
     ".pt, torch's own",
-    (".pt", ".pth", ".bin", ".ckpt", TORCH_INDEX),
+    (".pt", ".pth"),
     _is_torch,
     _read_torch,
+    other_endings=(".bin", ".ckpt", TORCH_INDEX),
     read_key=_read_torch_key,
     dtypes=(),
     axes="torch",

@@ -6,15 +6,16 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from glorot_cli.drawing import Drawers
 from glorot_cli.dtypes import ITEM_SIZES, Array, numpy_dtype
 from glorot_cli.formats.base import Extent
+from glorot_cli.formats.checksums import Checksums
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams import DEFAULT, slab
@@ -24,7 +25,7 @@ from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 FLUSH_SECONDS = 0.05
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """A block of one tensor: its elements from `first` on, in the file and in the span's buffer.
 
     It is `small` if it is a whole tensor that is drawn side by side with others.
@@ -38,22 +39,66 @@ class _Piece(NamedTuple):
     small: bool
 
 
-class _Span(NamedTuple):
-    """Pieces of one file that one thread draws at once; what touches is written at once."""
+class Span(NamedTuple):
+    """Pieces of one file that one thread draws at once; spans are numbered in the file's order."""
 
     path: Path
-    pieces: list[_Piece]
+    pieces: list[Piece]
     nbytes: int
+    number: int
+
+    def runs(self, buffer: Array) -> Iterator[tuple[int, Array]]:
+        """Yield what touches in the file and in the buffer, with its offset in the file."""
+        offset, begin, end = self.pieces[0].offset, 0, 0
+        for piece in self.pieces:
+            if piece.at != end or piece.offset - offset != end - begin:
+                yield offset, buffer[begin:end]
+                offset, begin = piece.offset, piece.at
+            end = piece.at + piece.nbytes
+        yield offset, buffer[begin:end]
 
 
-def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> Iterator[_Span]:
+class Sink(Protocol):
+    """Take spans as they are drawn, from one thread or, where it is shared, from all."""
+
+    def put(self, span: Span, buffer: Array) -> None:
+        """Take a span, whose buffer is used again afterwards."""
+
+    def close(self) -> None:
+        """Take no more from this thread."""
+
+
+class Files:
+    """Write spans into files that are there."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._descriptor = -1
+
+    def put(self, span: Span, buffer: Array) -> None:
+        """Write a span at its offsets."""
+        if span.path is not self._path:
+            self.close()
+            self._path, self._descriptor = span.path, os.open(span.path, os.O_WRONLY)
+        for offset, data in span.runs(buffer):
+            _write_all(self._descriptor, data, offset)
+
+    def close(self) -> None:
+        """Close the file that was written last."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> Iterator[Span]:
     """Cut the extents into spans of at most a block.
 
     A tensor's own blocks start at multiples of the block size, so that its moments do not depend
     on what stands before it.
     """
     path, nbytes = Path(), 0
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
+    numbers = itertools.count()
     for index, file, start in extents:
         tensor = plan.tensors[index]
         itemsize = ITEM_SIZES[tensor.dtype]
@@ -69,20 +114,29 @@ def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> I
             at = -(-nbytes // itemsize) * itemsize
             if at + part > BLOCK_BYTES or file is not path:
                 if pieces:
-                    yield _Span(path, pieces, nbytes)
+                    yield Span(path, pieces, nbytes, next(numbers))
                 path, pieces, at = file, [], 0
-            pieces.append(_Piece(index, done // itemsize, part, start + done, at, small))
+            pieces.append(Piece(index, done // itemsize, part, start + done, at, small))
             nbytes = at + part
     if pieces:
-        yield _Span(path, pieces, nbytes)
+        yield Span(path, pieces, nbytes, next(numbers))
 
 
 class _Engine:
     """Share the spans of one run among threads, and gather what they find."""
 
-    def __init__(self, plan: Plan, extents: list[Extent], kept: Mapping[str, Draw]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        extents: list[Extent],
+        kept: Mapping[str, Draw],
+        sink: Callable[[], Sink],
+        checksums: Checksums | None,
+    ) -> None:
         self.plan = plan
         self.kept = kept
+        self._sink = sink
+        self._checksums = checksums
         self.path = extents[0].path if extents else Path()
         self.found: list[tuple[int, int, Moments]] = []
         self.workers = Workers(_spans(plan, extents, kept))
@@ -90,16 +144,11 @@ class _Engine:
 
     def work(self) -> None:
         """Draw and write spans until none are left."""
-        path, descriptor = None, -1
+        sink = self._sink()
         try:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
             scratch = np.empty(BLOCK_BYTES, np.uint8)
             while (span := self.workers.next()) is not None:
-                if span.path is not path:
-                    if descriptor >= 0:
-                        os.close(descriptor)
-                        descriptor = -1
-                    path, descriptor = span.path, os.open(span.path, os.O_WRONLY)
                 found: list[tuple[int, int, Moments]] = []
                 with np.errstate(over="ignore", invalid="ignore"):
                     for small, pieces in itertools.groupby(span.pieces, key=lambda p: p.small):
@@ -107,7 +156,11 @@ class _Engine:
                             found += self._draw_small(list(pieces), buffer)
                         else:
                             found += [self._draw(piece, buffer, scratch) for piece in pieces]
-                _write_pieces(descriptor, span, buffer)
+                if self._checksums is not None:
+                    for piece in span.pieces:
+                        data = buffer[piece.at : piece.at + piece.nbytes].data
+                        self._checksums.add(piece.tensor, piece.first, data)
+                sink.put(span, buffer)
                 with self.workers.lock:
                     self.found += found
                     self.workers.done += span.nbytes
@@ -115,8 +168,7 @@ class _Engine:
         except BaseException as error:
             self.workers.fail(error)
         finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+            sink.close()
 
     def flush_along(self, done: threading.Event) -> None:
         """Keep the disk busy while blocks are drawn, so that the last flush has little to do."""
@@ -132,9 +184,7 @@ class _Engine:
                 self.workers.fail(error)
                 return
 
-    def _draw_small(
-        self, pieces: list[_Piece], buffer: Array
-    ) -> Iterator[tuple[int, int, Moments]]:
+    def _draw_small(self, pieces: list[Piece], buffer: Array) -> Iterator[tuple[int, int, Moments]]:
         begin, end = pieces[0].at, pieces[-1].at + pieces[-1].nbytes
         out = buffer[begin:end].view(np.float32)
         tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
@@ -143,7 +193,7 @@ class _Engine:
         for piece, moments in zip(pieces, Moments.of_runs(out, starts), strict=True):
             yield piece.tensor, 0, moments
 
-    def _draw(self, piece: _Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
+    def _draw(self, piece: Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
         tensor = self.plan.tensors[piece.tensor]
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
@@ -154,17 +204,6 @@ class _Engine:
         if tensor.dtype not in ("float32", "float64"):
             out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))
-
-
-def _write_pieces(descriptor: int, span: _Span, buffer: Array) -> None:
-    """Write the pieces, with one call for those that touch in the file and in the buffer."""
-    offset, begin, end = span.pieces[0].offset, 0, 0
-    for piece in span.pieces:
-        if piece.at != end or piece.offset - offset != end - begin:
-            _write_all(descriptor, buffer[begin:end], offset)
-            offset, begin = piece.offset, piece.at
-        end = piece.at + piece.nbytes
-    _write_all(descriptor, buffer[begin:end], offset)
 
 
 def _write_all(descriptor: int, data: Array, offset: int) -> None:
@@ -182,18 +221,44 @@ def fill(
     workers: int | None = None,
     sync: bool = True,
     progress: Progress | None = None,
+    checksums: Checksums | None = None,
 ) -> list[Moments]:
     """Write every tensor at its extent, and return their moments in the plan's order.
 
     `kept` reads the tensors of those names rather than draw them.
     `workers` defaults to all cores and changes no byte; with `sync` the disk is kept busy along
-    the way, so that the caller's last flush has little to do; `progress` is told the bytes written.
+    the way, so that the caller's last flush has little to do; `progress` is told the bytes written;
+    `checksums` takes those of all blocks.
     """
     _allocate(plan, extents)
-    engine = _Engine(plan, extents, kept)
+    return pour(
+        plan,
+        extents,
+        kept,
+        Files,
+        workers=workers,
+        flushes=sync,
+        progress=progress,
+        checksums=checksums,
+    )
+
+
+def pour(
+    plan: Plan,
+    extents: list[Extent],
+    kept: Mapping[str, Draw],
+    sink: Callable[[], Sink],
+    *,
+    workers: int | None = None,
+    flushes: bool = False,
+    progress: Progress | None = None,
+    checksums: Checksums | None = None,
+) -> list[Moments]:
+    """Draw every tensor into the sinks that the threads make, and return their moments."""
+    engine = _Engine(plan, extents, kept, sink, checksums)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     count = thread_count(nbytes, len(plan.tensors), workers)
-    beside = engine.flush_along if sync and nbytes >= BLOCK_BYTES else None
+    beside = engine.flush_along if flushes and nbytes >= BLOCK_BYTES else None
     engine.workers.run(engine.work, count, progress, beside)
     return _merged(plan, engine.found)
 

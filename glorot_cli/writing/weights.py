@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from glorot_cli.drawing import check
 from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_plan, choose_format
-from glorot_cli.formats.base import Output
+from glorot_cli.formats.base import Output, compact
+from glorot_cli.formats.checksums import Checksums
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, SHARD_SIZE, parse_size, split
@@ -56,6 +57,14 @@ def provenance(plan: Plan, base: Checkpoint | None = None) -> dict[str, Any]:
         "stream": stream_claim(plan.rng),
     }
     return entry if base is None else {**entry, "base": base.claim()}
+
+
+def carried(chosen: Format, plan: Plan, base: Checkpoint | None) -> dict[str, Any]:
+    """Return what a file of a format carries: nothing if that is longer than it can hold."""
+    entry = provenance(plan, base)
+    most = chosen.largest_provenance
+    fits = chosen.holds_provenance and (most is None or len(compact(entry).encode()) <= most)
+    return entry if fits else {}
 
 
 def write_weights(
@@ -116,7 +125,7 @@ def write_weights(
     writer = chosen.writer()
     output = Output(
         plan,
-        provenance(plan, base),
+        carried(chosen, plan, base),
         target,
         target,
         parse_size(max_shard_size or SHARD_SIZE),
@@ -132,6 +141,7 @@ def write_weights(
             check_set(temporary, target, force=force)
         elif chosen.kind == "folder":
             check_places(files_in(temporary), target)
+        checksums = Checksums() if writer.checksums else None
         found = fill(
             plan,
             extents,
@@ -139,7 +149,10 @@ def write_weights(
             workers=workers,
             sync=sync,
             progress=progress,
+            checksums=checksums,
         )
+        if checksums is not None:
+            output = replace(output, checksums=checksums.of_all(len(plan.tensors)))
         if writer.finish is not None:
             writer.finish(output)
     return list(found)
