@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +67,33 @@ def read_folder(path: Path, plan: glorot.Plan) -> dict[str, Array]:
     return {str(file.relative_to(path))[:-4]: np.load(file) for file in files}
 
 
+def read_npz(path: Path, plan: glorot.Plan) -> dict[str, Array]:
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def read_torch(path: Path, plan: glorot.Plan) -> dict[str, Array]:
+    """Read what torch's records are, in the order of the pickle's names."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.read("archive/byteorder") == b"little"
+        for index, tensor in enumerate(plan.tensors):
+            data = archive.read(f"archive/data/{index}")
+            found[tensor.name] = np.frombuffer(data, tensor.dtype).reshape(tensor.shape)
+    return found
+
+
+def npz_provenance(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.comment.decode()
+
+
+def torch_provenance(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("archive/.data/glorot").decode()
+
+
 def carried(plan: glorot.Plan) -> str:
     return compact(weights.provenance(plan))
 
@@ -99,6 +127,8 @@ CASES = {
     "keras": Case("w.weights.h5", LAYERS, read_keras, hdf5_provenance),
     "h5": Case("w.h5", LAYERS, read_h5, hdf5_provenance),
     "npy": Case("w.npy", ONE, read_npy, None),
+    "npz": Case("w.npz", LAYERS, read_npz, npz_provenance),
+    "torch": Case("w.pt", LAYERS, read_torch, torch_provenance),
     "npy-folder": Case("w/", LAYERS, read_folder, folder_provenance),
 }
 

@@ -522,9 +522,10 @@ TWO = "seed: 1\ninput_shape: [2]\nlayers: [{type: Dense, units: 3}]\n"
          "-o: ./two.yaml is the spec itself"),
         (["init", "two.yaml", "-o", "w.bin"],
          "w.bin: expected a name that ends in .safetensors, .weights.h5, .h5, .hdf5, .keras, "
-         ".weights.json, .npy or /, found 'w.bin'; rename the output or choose with --format"),
+         ".weights.json, .npy, .npz, .pt, .pth or /, found 'w.bin'; rename the output or choose "
+         "with --format"),
         (["init", "two.yaml", "-o", "w.h5", "--format", "hdf5"],
-         "--format: expected safetensors, keras, h5, npy, found 'hdf5'"),
+         "--format: expected safetensors, keras, h5, npy, npz, torch, found 'hdf5'"),
         (["init", "two.yaml", "-o", "w.npy"],
          "a .npy file holds one tensor, the plan has 2; "
          "end the output's name in / for a folder of .npy, or choose .safetensors or .h5"),

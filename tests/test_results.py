@@ -416,8 +416,8 @@ def test_files_of_others_are_not_replaced_by_force_either(run: Run, tmp_path: Pa
     [
         (["-o", "none/{seed}.h5"], "cannot write {here}/none/1.h5: there is no folder {here}/none"),
         (["-o", "{seed}.txt"], "1.txt: expected a name that ends in .safetensors, .weights.h5, "
-         ".h5, .hdf5, .keras, .weights.json, .npy or /, found '1.txt'; rename the output or choose "
-         "with --format"),
+         ".h5, .hdf5, .keras, .weights.json, .npy, .npz, .pt, .pth or /, found '1.txt'; rename the "
+         "output or choose with --format"),
         (["-o", "{seed}/", "--dask", "local", "--max-shard-size", "1GB"],
          "--dask writes one result in a run: give one spec, seed and dtype"),
         (["-o", "{seed}.safetensors", "--resume"],
@@ -427,7 +427,7 @@ def test_files_of_others_are_not_replaced_by_force_either(run: Run, tmp_path: Pa
         (["-o", "{seed}.h5", "--dtype", "bfloat16"], ".h5 cannot hold bfloat16, the dtype of "
          "'dense/kernel'; these can: .safetensors; .weights.h5, Keras 3's layout; .keras, a model "
          "and its weights; .weights.json, Keras 3's layout in shards; a folder of .safetensors "
-         "shards"),
+         "shards; .pt, torch's own"),
         (["-o", "{seed}.safetensors", "--rng", "keras-jax", "--seed", "4294967295:4294967297"],
          "overrides: seed: the stream keras-jax takes a spec's seed from 0 to 2**32 - 1, as "
          "keras.utils.set_random_seed does, found 4294967296"),

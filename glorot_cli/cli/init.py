@@ -48,9 +48,9 @@ def init(
         typer.Option(
             "--output",
             "-o",
-            help="The file: .safetensors, .weights.h5, .h5, .npy, or a folder/ of .npy; of a "
-            "config.json, a folder for from_pretrained. Of several each needs a name of its own, "
-            "by {seed}, {stem} or {dtype} in it.",
+            help="The file: .safetensors, .weights.h5, .h5, .pt, .npz, .npy, or a folder/ of .npy; "
+            "of a config.json, a folder for from_pretrained. Of several each needs a name of its "
+            "own, by {seed}, {stem} or {dtype} in it.",
         ),
     ],
     seed: SeedsOption = None,

@@ -235,14 +235,22 @@ def _is_npz(path: Path, head: bytes) -> bool:
     return _is_zip(path, head) and npz.is_npz(path)
 
 
+def _write_npz() -> Writer:
+    from glorot_cli.formats import npz_archive
+
+    return Writer(npz_archive.lay_out, npz_archive.finish, checksums=True)
+
+
 NPZ = Format(
     "npz",
     ".npz, an archive of .npy",
     (".npz",),
     _is_npz,
     _read_npz,
-    dtypes=(),
-    holds_provenance=False,
+    _write_npz,
+    option="npz",
+    alignment=64,
+    largest_provenance=0xFFFF,
 )
 
 
@@ -305,15 +313,24 @@ def _is_torch(path: Path, head: bytes) -> bool:
     return is_legacy or (_is_zip(path, head) and torch_file.is_archive(path))
 
 
+def _write_torch() -> Writer:
+    from glorot_cli.formats import torch_archive
+
+    return Writer(torch_archive.lay_out, torch_archive.finish, checksums=True)
+
+
 TORCH = Format(
     "torch",
     ".pt, torch's own",
     (".pt", ".pth"),
     _is_torch,
     _read_torch,
+    _write_torch,
     other_endings=(".bin", ".ckpt", TORCH_INDEX),
     read_key=_read_torch_key,
-    dtypes=(),
+    option="torch",
+    dtypes=tuple(ITEM_SIZES),
+    alignment=64,
     axes="torch",
     process="glorot_cli.torch_reader",
 )
