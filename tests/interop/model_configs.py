@@ -43,6 +43,8 @@ WORDS: dict[str, Sequence[Any]] = {
     "norm_rel_ebd": ("none", "layer_norm"),
     "time_step_init_scheme": ("random", "constant"),
     "mlp_only_layers": ([], [0], [1], None),
+    "moe_layers": ([], [0], [1], None),
+    "full_attn_idxs": ([], [0], [1], None),
 }
 # What no class reads without the other, or without a model of two parts.
 DECODING = ("is_decoder", "add_cross_attention")
