@@ -17,7 +17,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULE = "glorot_cli/streams/_kernels"
-SOURCES = ["_kernels.c", "_frameworks.c"]
+SOURCES = ["_kernels.c", "_moments.c", "_frameworks.c"]
 # Contraction would round a product and a sum once instead of twice: other bits.
 FLAGS = [
     "-std=c11",

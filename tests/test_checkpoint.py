@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glorot_cli as glorot
+from glorot_cli import drawing
 from glorot_cli.dtypes import DTYPES, INTEGERS, numpy_dtype
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile
-from glorot_cli.writing import base_files, checkpoint, weights
+from glorot_cli.writing import base_files, checkpoint
 from glorot_cli.writing.checkpoint import Checkpoint
 from glorot_cli.writing.ranks import Ranks
 
@@ -163,7 +164,7 @@ def test_only_what_is_drawn_must_be_drawable(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
-    for module in (checkpoint, weights):
+    for module in (checkpoint, drawing):
         monkeypatch.setattr(module, "check", lambda tensor: checked.append(tensor.name))
     plan = planned(tensors={name: {"shape": [4], "initializer": "ones"} for name in "abcd"})
     arrays = {"a": np.zeros(4, "f4"), "b": np.zeros(3, "f4"), "c": np.zeros(3, "f4")}

@@ -15,6 +15,7 @@ from glorot_cli.distributions import Distribution, Normal, TruncatedNormal, Unif
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.moments import Moments
 from glorot_cli.streams import aes_ctr, kernels
+from glorot_cli.streams.block_moments import block_moments
 
 # A machine without a compiler has none; .ci/run builds them or fails.
 pytest.importorskip("glorot_cli.streams._kernels")
@@ -161,7 +162,88 @@ def test_buffers_are_checked(words: int, size: int, dtype: int, message: str) ->
     with pytest.raises((BufferError, TypeError, ValueError)):
         module.uniform(number, *values, dtype, 1.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0, b"", b"")
     with pytest.raises(ValueError, match="no such instruction set here"):
-        module.moments(99, np.zeros(4, "f4"), 0.0)
+        module.moments(99, np.zeros(4, "f4"), 0, b"", 0.0)
+
+
+STORED = [*DTYPES, "float64", "int8", "uint8", "bool", "int16", "int32", "int64"]
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_the_moments_of_what_files_hold(dtype: str, choose: Callable[[str], None]) -> None:
+    module = importlib.import_module("glorot_cli.streams._kernels")
+    for size in (1, 15, 16, 17, 2048, 2049, 70_001):
+        for spread in (0.05, 100.0):
+            wide = np.random.default_rng(size).normal(spread / 10, spread, size)
+            with np.errstate(over="ignore"):
+                values = (wide > 0 if dtype == "bool" else wide).astype(numpy_dtype(dtype))
+            exact = values.astype(np.float64)
+            for centre in (0.0, 0.03125):
+                for _, name in module.sets():
+                    choose(name)
+                    found = block_moments(values, centre)
+                    if not np.isfinite(exact).all():
+                        assert found is None
+                        continue
+                    assert found is not None
+                    if found.minimum < found.maximum:
+                        assert found.total == pytest.approx(
+                            (exact - centre).sum(), rel=1e-4, abs=1e-3 * spread
+                        )
+                        assert found.squares == pytest.approx(
+                            ((exact - centre) ** 2).sum(), rel=1e-5
+                        )
+                    expected = exact.min(), exact.max(), centre
+                    assert (found.minimum, found.maximum, found.centre) == expected
+
+
+def test_numpy_takes_the_moments_of_other_elements(choose: Callable[[str], None]) -> None:
+    choose("portable")
+    plain = np.ones(8, np.float32)
+    assert block_moments(plain, 0.0) is not None
+    for block in (
+        np.array([1.0, np.nan], np.float32),
+        np.array([1.0, np.inf, -np.inf], np.float16),
+        np.array([1.0, 1e20], np.float32),
+        np.array([1e-20, 2e-20]),
+        plain.astype(">f4"),
+        plain.astype(np.uint32),
+        np.zeros(9, np.uint8)[1:].view(np.float32),
+    ):
+        assert block_moments(block, 0.0) is None
+    choose("off")
+    assert block_moments(plain, 0.0) is None
+
+
+def test_runs_are_scaled_and_measured(choose: Callable[[str], None]) -> None:
+    module = importlib.import_module("glorot_cli.streams._kernels")
+    rng = np.random.default_rng(3)
+    starts = np.array([0, 1, 1, 18, 2100, 7000])
+    words = rng.integers(-(2**31), 2**31, 7001).astype(np.int32)
+    scales = np.array([1.0, 2.0, 0.1, 1e20, 2.0**-31, -0.5], np.float32)
+    repeated = np.repeat(scales, np.diff(starts, append=words.size))
+    expected = words.astype(np.float32) * repeated
+    for number, _ in module.sets():
+        out, sums = words.copy(), np.empty((6, 4))
+        module.runs(number, out, starts, scales, sums)
+        values = out.view(np.float32)
+        assert values.tobytes() == expected.tobytes()
+        for (low, high, total, squares), start, stop in zip(
+            sums.tolist(), starts, [*starts[1:], words.size], strict=True
+        ):
+            run = values[start:stop].astype(np.float64)
+            if run.size:
+                assert (low, high) == (run.min(), run.max())
+            assert total == pytest.approx(run.sum(), rel=1e-9, abs=1e-6)
+            assert squares == pytest.approx((run * run).sum(), rel=1e-9)
+        for wrong in (starts - 1, starts[::-1].copy(), starts * 2, starts[:5]):
+            with pytest.raises(ValueError):
+                module.runs(number, out, wrong, scales, sums)
+        with pytest.raises(ValueError):
+            module.runs(number, out, starts, scales, sums[:5])
+    with pytest.raises(ValueError, match="float8 needs its values"):
+        module.moments(module.sets()[0][0], np.zeros(4, np.uint8), 4, b"", 0.0)
+    with pytest.raises(ValueError, match="no such dtype"):
+        module.moments(module.sets()[0][0], np.zeros(4, np.uint8), 10, b"", 0.0)
 
 
 def test_an_unknown_instruction_set_is_one_line(

@@ -43,6 +43,7 @@ from glorot_cli.goodness_of_fit.structures import (
 )
 from glorot_cli.moments import Moments
 from glorot_cli.plan import PlannedTensor, is_selected
+from glorot_cli.streams.block_moments import block_moments
 from glorot_cli.workers import BLOCK_BYTES
 
 # So many elements of a uniform distribution are not orthogonal by chance, nor by design.
@@ -235,11 +236,9 @@ def _read(
 
     def take(block: Block) -> _Part:
         step, length = steps[block.tensor], _row(readable[block.tensor][1].stored)
-        parts = range(0, block.values.size, _CHUNK)
-        moments = (_moments(block.values[i : i + _CHUNK]) for i in parts)
         sample = _floats(block.values[-block.first % step :: step].copy())
         zeros = zero_runs(block.values, block.first, length) if length > 1 else {}
-        return _Part(functools.reduce(Moments.merged, moments), sample, zeros)
+        return _Part(_moments(block.values), sample, zeros)
 
     with Elements(file) as elements:
 
@@ -312,13 +311,28 @@ def _floats(block: Array) -> Array:
 
 
 def _moments(block: Array) -> Moments:
+    found = block_moments(block, 0.0)
+    if found is not None and _is_narrow(found):
+        closer = block_moments(block, found.total / found.count)
+        found = None if closer is None else closer.about(0.0)
+    if found is not None:
+        return found
+    parts = (block[start : start + _CHUNK] for start in range(0, block.size, _CHUNK))
+    return functools.reduce(Moments.merged, map(_moments_by_numpy, parts))
+
+
+def _is_narrow(found: Moments) -> bool:
+    """Tell whether the spread is small beside the mean: sums about 0 would lose its digits."""
+    mean = found.total / max(1, found.count)
+    return found.squares < 1.1 * found.count * mean * mean
+
+
+def _moments_by_numpy(block: Array) -> Moments:
     extremes = _bfloat16_extremes(block) if block.dtype.name == "bfloat16" else None
     block = _floats(block)
     found = Moments.of(block, 0.0, extremes=extremes)
-    mean = found.total / max(1, found.count)
-    if found.squares < 1.1 * found.count * mean * mean:
-        # The spread is small beside the mean: sums about 0 would lose its digits.
-        centre = float(block.dtype.type(mean * found.scale))
+    if _is_narrow(found):
+        centre = float(block.dtype.type(found.total / found.count * found.scale))
         found = Moments.of(block, centre, extremes=extremes).about(0.0)
     return found
 

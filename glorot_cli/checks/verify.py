@@ -20,7 +20,7 @@ from glorot_cli.checks.pairing import (
     unchecked,
 )
 from glorot_cli.distributions import Distribution, Orthogonal, Patched, Pieces, leaves
-from glorot_cli.drawing import Drawers, check
+from glorot_cli.drawing import Drawers, check_all
 from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
@@ -134,8 +134,8 @@ def _compare(
     workers: int | None,
     progress: Progress | None,
 ) -> list[Difference | None]:
+    check_all(tensor for _, tensor in pairs)
     for stored, tensor in pairs:
-        check(tensor)
         _check_orthogonal(file, stored, tensor)
     planned = [tensor for _, tensor in pairs]
     dtypes = [numpy_dtype(tensor.dtype) for tensor in planned]

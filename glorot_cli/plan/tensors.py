@@ -94,7 +94,7 @@ class PlannedTensor(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The number of bytes."""
-        return self.parameters * ITEM_SIZES[self.dtype]
+        return math.prod(self.shape) * ITEM_SIZES[self.dtype]
 
 
 class Totals(NamedTuple):

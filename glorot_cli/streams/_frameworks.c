@@ -316,20 +316,6 @@ static const struct {
     {mersenne_portable, threefry_portable, philox_portable, box_muller_portable, range_portable},
 };
 
-static int check(int ok, const char *problem)
-{
-    if (!ok && !PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, problem);
-    return ok;
-}
-
-/* Whether a buffer holds whole and aligned items. */
-static int holds(const Py_buffer *buffer, Py_ssize_t size)
-{
-    return check(buffer->len % size == 0 && (uintptr_t)buffer->buf % (size < 8 ? size : 8) == 0,
-                 "a buffer is not aligned, or its size is wrong");
-}
-
 /* Words may lie where the values go only if both take as many bytes. */
 static int check_values(int set, const Py_buffer *words, const Py_buffer *out, int dtype)
 {

@@ -179,14 +179,6 @@ INLINE Moments normal(const int32_t *words, Py_ssize_t count, const Law *law, in
         case BFLOAT16: return normal(words, count, law, BFLOAT16, out, f8, about, CENTRE);         \
         default: return normal(words, count, law, FLOAT8, out, f8, about, CENTRE);                 \
         }                                                                                          \
-    }                                                                                              \
-    ATTRIBUTE static Moments moments_##SET(const float *values, Py_ssize_t count, float about)     \
-    {                                                                                              \
-        Sums sums;                                                                                 \
-        begin_sums(&sums);                                                                         \
-        for (Py_ssize_t at = 0; at < count; at += CHUNK)                                           \
-            add_sums(&sums, values + at, count - at < CHUNK ? (int)(count - at) : CHUNK, about);   \
-        return end_sums(&sums);                                                                    \
     }
 
 FOR_EACH(portable, , centre_portable)
@@ -200,15 +192,14 @@ typedef struct {
     Moments (*uniform)(const int32_t *, Py_ssize_t, float, const Law *, int, char *, const Float8 *,
                        float);
     Moments (*normal)(const int32_t *, Py_ssize_t, const Law *, int, char *, const Float8 *, float);
-    Moments (*moments)(const float *, Py_ssize_t, float);
 } Set;
 
 static const Set sets[] = {
 #if X86
-    {"avx512", uniform_avx512, normal_avx512, moments_avx512},
-    {"avx2", uniform_avx2, normal_avx2, moments_avx2},
+    {"avx512", uniform_avx512, normal_avx512},
+    {"avx2", uniform_avx2, normal_avx2},
 #endif
-    {"portable", uniform_portable, normal_portable, moments_portable},
+    {"portable", uniform_portable, normal_portable},
 };
 #define SETS ((int)(sizeof sets / sizeof sets[0]))
 
@@ -315,27 +306,6 @@ static PyObject *py_normal(PyObject *self, PyObject *args)
     return result;
 }
 
-static PyObject *py_moments(PyObject *self, PyObject *args)
-{
-    Py_buffer values;
-    int set;
-    double about;
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "iy*d", &set, &values, &about))
-        return NULL;
-    if (values.len % 4 || (uintptr_t)values.buf % 4)
-        PyErr_SetString(PyExc_ValueError, "expected aligned float32 values");
-    else if (check_set(set)) {
-        Moments m;
-        Py_BEGIN_ALLOW_THREADS
-        m = sets[set].moments(values.buf, values.len / 4, (float)about);
-        Py_END_ALLOW_THREADS
-        result = as_tuple(m);
-    }
-    PyBuffer_Release(&values);
-    return result;
-}
-
 static PyObject *py_sets(PyObject *self, PyObject *nothing)
 {
     PyObject *found = PyList_New(0);
@@ -356,7 +326,8 @@ static PyMethodDef methods[] = {
     {"normal", py_normal, METH_VARARGS,
      "normal(set, words, out, dtype, lines, tail, stddev, centre, clips, low, high, about, table, "
      "back)"},
-    {"moments", py_moments, METH_VARARGS, "moments(set, values, about) of float32 values"},
+    {"moments", py_moments, METH_VARARGS, "moments(set, values, dtype, back, about)"},
+    {"runs", py_runs, METH_VARARGS, "runs(set, values, starts, scales, moments)"},
     {"mersenne", py_mersenne, METH_VARARGS, "mersenne(set, state, words)"},
     {"threefry", py_threefry, METH_VARARGS, "threefry(set, key0, key1, first, itemsize, words)"},
     {"philox", py_philox, METH_VARARGS, "philox(set, key0, key1, high0, high1, first, words)"},

@@ -164,6 +164,23 @@ INLINE Moments end_sums(const Sums *sums)
 int check_set(int set);
 PyObject *as_tuple(Moments m);
 
+/* Whether something is so, or an error. */
+INLINE int check(int ok, const char *problem)
+{
+    if (!ok && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, problem);
+    return ok;
+}
+
+/* Whether a buffer holds whole and aligned items. */
+INLINE int holds(const Py_buffer *buffer, Py_ssize_t size)
+{
+    return check(buffer->len % size == 0 && (uintptr_t)buffer->buf % size == 0,
+                 "a buffer is not aligned, or its size is wrong");
+}
+
+PyObject *py_moments(PyObject *self, PyObject *args);
+PyObject *py_runs(PyObject *self, PyObject *args);
 PyObject *py_mersenne(PyObject *self, PyObject *args);
 PyObject *py_threefry(PyObject *self, PyObject *args);
 PyObject *py_philox(PyObject *self, PyObject *args);

@@ -6,6 +6,7 @@ and NumPy is called once for all of them. The bits are those of `aes_ctr`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,9 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from glorot_cli.distributions import Constant, Distribution, Uniform
 from glorot_cli.dtypes import Array, largest_within
+from glorot_cli.moments import Moments
 from glorot_cli.streams.aes_ctr import key_of
+from glorot_cli.streams.kernels import kernels
 
 LARGEST = 1 << 14
 _ZEROS = bytes(LARGEST)
@@ -31,23 +34,43 @@ def fits(law: Distribution, dtype: str, nbytes: int) -> bool:
 
 def fill(
     tensors: Sequence[tuple[Distribution, int, str]], starts: Sequence[int], out: Array
-) -> None:
-    """Draw tensors, each given by its law, seed and name, at their starts in a flat array."""
+) -> list[Moments]:
+    """Draw tensors, each given by its law, seed and name, at their starts in a flat array.
+
+    Returns the moments of each about 0.
+    """
     words = out.view("<i4")
     raw = words.view(np.uint8).data
-    scales = np.empty(len(tensors), np.float32)
+    scales: list[float] = []
     stops = [*starts[1:], out.size]
-    for index, ((law, seed, name), start, stop) in enumerate(
-        zip(tensors, starts, stops, strict=True)
-    ):
-        if isinstance(law, Constant):
-            words[start:stop] = 1
-            scales[index] = law.value
-        else:
-            assert isinstance(law, Uniform)
-            scales[index] = np.float32(largest_within(law.high, "float32") * 2.0**-31)
+    for (law, seed, name), start, stop in zip(tensors, starts, stops, strict=True):
+        if type(law) is Uniform:
+            scales.append(_scale(law.high))
             cipher = Cipher(AES128(key_of(seed, name)), _FROM_THE_START)
-            nbytes = 4 * (stop - start)
-            cipher.encryptor().update_into(_ZEROS[:nbytes], raw[4 * start : 4 * stop])
-    np.copyto(out, words, casting="unsafe")
-    np.multiply(out, np.repeat(scales, np.diff(stops, prepend=0)), out=out)
+            part = raw[4 * start : 4 * stop]
+            cipher.encryptor().update_into(_ZEROS[: len(part)], part)
+        else:
+            assert isinstance(law, Constant)
+            words[start:stop] = 1
+            scales.append(law.value)
+    compiled = kernels()
+    if compiled is None:
+        np.copyto(out, words, casting="unsafe")
+        np.multiply(
+            out, np.repeat(np.array(scales, np.float32), np.diff(stops, prepend=0)), out=out
+        )
+        return Moments.of_runs(out, starts)
+    sums = np.empty((len(tensors), 4))
+    begins = np.array(starts, np.int64)
+    compiled.module.runs(compiled.number, out, begins, np.array(scales, np.float32), sums)
+    counts = np.diff(begins, append=out.size).tolist()
+    return [
+        Moments.of_sums(count, low, high, 0.0, total, squares)
+        for count, (low, high, total, squares) in zip(counts, sums.tolist(), strict=True)
+    ]
+
+
+# A large plan asks for few limits, many times.
+@functools.lru_cache(maxsize=4096)
+def _scale(limit: float) -> float:
+    return float(np.float32(largest_within(limit, "float32") * 2.0**-31))

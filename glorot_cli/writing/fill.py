@@ -19,6 +19,7 @@ from glorot_cli.formats.checksums import Checksums
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams import DEFAULT, slab
+from glorot_cli.streams.block_moments import block_moments
 from glorot_cli.streams.request import Draw
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
@@ -189,8 +190,8 @@ class _Engine:
         out = buffer[begin:end].view(np.float32)
         tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
         starts = [(piece.at - begin) // 4 for piece in pieces]
-        slab.fill([(t.distribution, t.seed, t.copy_of or t.name) for t in tensors], starts, out)
-        for piece, moments in zip(pieces, Moments.of_runs(out, starts), strict=True):
+        named = [(t.distribution, t.seed, t.copy_of or t.name) for t in tensors]
+        for piece, moments in zip(pieces, slab.fill(named, starts, out), strict=True):
             yield piece.tensor, 0, moments
 
     def _draw(self, piece: Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
@@ -198,9 +199,10 @@ class _Engine:
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
         moments = self._drawers.of(tensor, out.size)(piece.first, out)
+        centre = tensor.distribution.mean(tensor.shape)
+        moments = moments or block_moments(out, centre)
         if moments is not None:
             return piece.tensor, piece.first, moments
-        centre = tensor.distribution.mean(tensor.shape)
         if tensor.dtype not in ("float32", "float64"):
             out = out.astype(np.float64 if dtype.itemsize > 4 else np.float32)
         return piece.tensor, piece.first, Moments.of(out, centre, scratch.view(out.dtype))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from glorot_cli.drawing import check
+from glorot_cli.drawing import check_all
 from glorot_cli.errors import FormatError, GlorotError
 from glorot_cli.formats import Format, check_plan, choose_format
 from glorot_cli.formats.base import Output, compact
@@ -102,9 +102,7 @@ def write_weights(
     with errors_named(Path(path)):
         target = resolved(Path(path))
     kept = {} if base is None else base.drawers(plan)
-    for tensor in plan.tensors:
-        if tensor.name not in kept:
-            check(tensor)
+    check_all(tensor for tensor in plan.tensors if tensor.name not in kept)
     if chosen.kind == "shards" and max_shard_size is not None:
         from glorot_cli.writing.sharding import write_folder
 
