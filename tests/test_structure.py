@@ -47,7 +47,7 @@ ORDER = [
     "writing",
     "goodness_of_fit",
     "checks",
-    "gains",
+    "effects",
     "pictures",
     "derive",
     "report",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, TypeVar
 
 import typer
 
-from glorot_cli.errors import GlorotError, printable, shown
+from glorot_cli.errors import GlorotError, SpecError, printable, shown
 
 SpecPath = Annotated[
     str,
@@ -109,11 +110,28 @@ AllStatusOption = Annotated[
 ]
 CompareOption = Annotated[
     list[str] | None,
-    typer.Option("--compare", metavar="NAMES", help="Set initializers side by side: a,b,c."),
+    typer.Option(
+        "--compare",
+        metavar="INITIALIZER",
+        help="Show what another start does: a name, or {name: ..., ...}; repeatable.",
+    ),
 ]
 BatchOption = Annotated[
     int | None,
-    typer.Option("--batch", min=2, help="Push as many random examples through the layers."),
+    typer.Option(
+        "--batch", min=2, help="Measure as well, with as many examples, in the framework."
+    ),
+]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", min=1, help="With --batch: measure for as many seeds.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODULE:CALLABLE",
+        help="With --batch: measure in the torch module that this returns.",
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 FalseAlarmOption = Annotated[
@@ -148,5 +166,37 @@ def folds(show_all: bool) -> bool:
     return sys.stdout.isatty() and not show_all
 
 
-def names(texts: Sequence[str] | None) -> list[str]:
-    return [name for text in texts or () for name in text.split(",") if name]
+def initializers(texts: Sequence[str] | None) -> list[str | Mapping[str, object]]:
+    """Read the values of --compare; commas part names, but within brackets arguments.
+
+    Raises:
+        GlorotError: if a value is no name and no mapping with one.
+    """
+    found: list[str | Mapping[str, object]] = []
+    for text in texts or ():
+        for part in _OUTSIDE.split(text):
+            part = part.strip()
+            if part.startswith("{"):
+                found.append(_mapping(part))
+            elif part:
+                found.append(part)
+    return found
+
+
+# A comma that no closing bracket follows without an opening one before it.
+_OUTSIDE = re.compile(r",(?![^{]*\})")
+
+
+def _mapping(text: str) -> Mapping[str, object]:
+    from glorot_cli.spec.source import parse
+
+    try:
+        value = parse(text, "--compare").data
+    except SpecError as error:
+        raise GlorotError(f"--compare: {error.message}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise GlorotError(
+            f"--compare: expected a name, or a mapping such as {{name: orthogonal, gain: 2}}, "
+            f"found {shown(text)}"
+        )
+    return value

@@ -15,10 +15,11 @@ from glorot_cli.cli.options import (
     ForceOption,
     IncludeOption,
     SeedOption,
+    SeedsOption,
     SetOption,
     WorkersOption,
     choice,
-    names,
+    initializers,
 )
 from glorot_cli.cli.specs import planned
 from glorot_cli.errors import GlorotError
@@ -33,6 +34,7 @@ def plot(
     ] = False,
     compare: CompareOption = None,
     batch: BatchOption = None,
+    seeds: SeedsOption = 1,
     seed: SeedOption = None,
     set_: SetOption = None,
     include: IncludeOption = None,
@@ -44,7 +46,8 @@ def plot(
 ) -> None:
     """Draw each tensor's histogram with its law, or what a start does through the depth."""
     from glorot_cli.derive import describes_weights
-    from glorot_cli.pictures.plot import check_output, plot_gains, plot_histograms
+    from glorot_cli.pictures.depth import plot_effects
+    from glorot_cli.pictures.plot import check_output, plot_histograms
     from glorot_cli.pictures.portraits import portraits_of_file, portraits_of_plan
 
     check_output(output)
@@ -54,11 +57,11 @@ def plot(
     holds_weights = describes_weights(file) and not file.endswith(".json")
     if gains:
         from glorot_cli.checks.pairing import plan_of_file
-        from glorot_cli.gains.comparison import compare as compare_plan
+        from glorot_cli.effects.comparison import compare as compare_plan
 
         made = plan_of_file(file) if holds_weights else planned(file, seed, dims=set_)
         made = made.selected(include or (), exclude or ())
-        plot_gains(compare_plan(made, names(compare), batch), output, force=force)
+        plot_effects(compare_plan(made, initializers(compare), batch, seeds), output, force=force)
         return
     if holds_weights:
         portraits = portraits_of_file(

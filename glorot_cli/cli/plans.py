@@ -18,16 +18,18 @@ from glorot_cli.cli.options import (
     IncludeOption,
     JsonOption,
     KeyOption,
+    ModelOption,
     QuietOption,
     RngOption,
     SeedOption,
+    SeedsOption,
     SetOption,
     SpecPath,
     StrictOption,
     TinyOption,
     choice,
     folds,
-    names,
+    initializers,
     note,
     note_all,
 )
@@ -50,6 +52,8 @@ def plan(
     exclude: ExcludeOption = None,
     compare: CompareOption = None,
     batch: BatchOption = None,
+    seeds: SeedsOption = 1,
+    model: ModelOption = None,
     show_all: AllOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -66,15 +70,20 @@ def plan(
     for notice in made.notices:
         note(notice, quiet)
     compared = None
+    if (model is not None or seeds > 1) and batch is None:
+        raise GlorotError("--model and --seeds are for --batch, which measures")
     if compare is not None or batch is not None:
-        from glorot_cli.gains.comparison import compare as compare_plan
+        from glorot_cli.effects.comparison import compare as compare_plan
         from glorot_cli.report import contrast
 
-        compared = compare_plan(made, names(compare), batch)
+        compared = compare_plan(made, initializers(compare), batch, seeds, model)
+        for reason in compared.reasons:
+            note(reason, quiet)
     if json:
         document = documents.plan_parts(made)
         if compared is not None:
             document["comparison"] = contrast.comparison_document(compared)
+            document["compare"] = contrast.compare_document(compared)
         documents.print_json(document)
     elif compared is not None and not quiet:
         contrast.print_comparison(compared)

@@ -1,21 +1,18 @@
-"""Pictures: each tensor's histogram with its law, and what initialisers do through the depth."""
+"""Pictures: each tensor's histogram with its distribution."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
 from glorot_cli.formats.replacing import replacing
 from glorot_cli.pictures.portraits import Portrait
-
-if TYPE_CHECKING:
-    from glorot_cli.gains.comparison import Column, Comparison
 
 ENDINGS = ("png", "svg", "pdf")
 
@@ -58,7 +55,7 @@ def plot_histograms(
     size = next((each for most, each in _SIZES if len(portraits) <= most), _SMALL)
     columns = min(len(portraits), max(2, math.ceil(math.sqrt(len(portraits) * 0.9))))
     rows = -(-len(portraits) // columns)
-    figure = _figure(columns * size.width, rows * size.height + 0.5)
+    figure = figure_of(columns * size.width, rows * size.height + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     names = _told_apart([printable(portrait.name) for portrait in portraits])
     for panel, portrait, name in zip(panels, portraits, names, strict=False):
@@ -100,9 +97,9 @@ def _histogram(panel: Any, portrait: Portrait, name: str, size: _Size) -> None:
     panel.set_ylim(0.0, 1.12 * top)
     panel.set_yticks([])
     panel.spines[["top", "right", "left"]].set_visible(False)
-    panel.set_title(_cut(name, size.letters), fontsize=size.title, pad=1.6 * size.label, loc="left",
-                    parse_math=False)  # fmt: skip
-    panel.text(0.0, 1.01, _cut(portrait.label, size.letters + 4), transform=panel.transAxes,
+    panel.set_title(shortened(name, size.letters), fontsize=size.title, pad=1.6 * size.label,
+                    loc="left", parse_math=False)  # fmt: skip
+    panel.text(0.0, 1.01, shortened(portrait.label, size.letters + 4), transform=panel.transAxes,
                fontsize=size.label, va="bottom", color="#444444")  # fmt: skip
     ticks = limits if limits is not None else (low, high)
     panel.set_xticks(list(ticks), [f"{tick * unit:.3g}" for tick in ticks])
@@ -127,7 +124,7 @@ def _told_apart(names: list[str]) -> list[str]:
     return [name[start:] for name in names]
 
 
-def _cut(text: str, letters: int) -> str:
+def shortened(text: str, letters: int) -> str:
     """Shorten a text in its middle: names begin with an index and end with what they are."""
     if len(text) <= letters:
         return text
@@ -147,65 +144,8 @@ def _legend(figure: Any, size: _Size) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
 
 
-def plot_gains(found: Comparison, path: str | os.PathLike[str], **how: Any) -> None:
-    """Draw what initialisers do through the depth: measured with a batch, or else by their gains.
-
-    `how` is as in `save`.
-
-    Raises:
-        FormatError: if the picture cannot be written.
-    """
-    if found.spreads is not None:
-        labels = [spread.layer for spread in found.spreads[0]]
-        panels = [
-            (title, [[getattr(s, key) for s in spreads] for spreads in found.spreads])
-            for title, key in (
-                (f"std of activations, batch of {found.batch}", "activation"),
-                (f"std of gradients, batch of {found.batch}", "gradient"),
-            )
-        ]
-    else:
-        labels = [row.tensor.name for row in found.rows]
-        gains: list[tuple[str, Callable[[Column], float]]] = [
-            ("forward gain, multiplied from the first kernel on", lambda c: c.forward_product),
-            ("backward gain, multiplied from the last kernel back", lambda c: c.backward_product),
-        ]
-        panels = [
-            (title, [[gain(row.columns[i]) for row in found.rows] for i in range(len(found.names))])
-            for title, gain in gains
-        ]
-    figure = _figure(2 * min(9.0, max(4.2, 0.32 * len(labels) + 2.0)), 4.2)
-    for panel, (title, lines) in zip(figure.subplots(1, 2), panels, strict=True):
-        _lines(panel, title, labels, found.names, lines)
-    handles, names = panel.get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9
-    )
-    save(figure, path, **how)
-
-
-def _lines(
-    panel: Any, title: str, labels: list[str], names: list[str], lines: list[list[float]]
-) -> None:
-    every = max(1, math.ceil(len(labels) / 40))
-    for index, (name, values) in enumerate(zip(names, lines, strict=True)):
-        colour, marker, style = LINES[index % len(LINES)]
-        y = [value if value > 0.0 and math.isfinite(value) else math.nan for value in values]
-        # Of lines that coincide the later ones are thinner, so that each is seen.
-        panel.plot(range(len(y)), y, color=colour, marker=marker, linestyle=style, markevery=every,
-                   linewidth=max(1.1, 2.9 - 0.6 * index), markersize=max(3.0, 9.0 - 1.8 * index),
-                   label=name)  # fmt: skip
-    panel.set_yscale("log")
-    panel.axhline(1.0, color="#999999", linewidth=0.8, zorder=0)
-    panel.set_title(title, fontsize=10, loc="left")
-    places = range(0, len(labels), every)
-    panel.set_xticks(list(places), [_cut(printable(labels[i]), 22) for i in places], rotation=60,
-                     ha="right", rotation_mode="anchor", parse_math=False)  # fmt: skip
-    panel.tick_params(labelsize=8)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def _figure(width: float, height: float) -> Any:
+def figure_of(width: float, height: float) -> Any:
+    """Return an empty figure of a size in inches."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,17 +1,29 @@
-"""Tables and JSON of a comparison of initialisers."""
+"""Tables and JSON of what starts do to a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import shutil
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from glorot_cli.distributions import scale_of
-from glorot_cli.gains.comparison import Column, Comparison
-from glorot_cli.report.documents import finite
+from glorot_cli.effects.comparison import (
+    Column,
+    Comparison,
+    Effect,
+    advice,
+    scale_of,
+    sentence,
+)
+from glorot_cli.effects.mean_field import LayerEffect
+from glorot_cli.effects.measurement import Measured
+from glorot_cli.report.bars import bar
 from glorot_cli.report.tables import number, shape_text
-from glorot_cli.report.terminal import note_left_out, print_table
+from glorot_cli.report.terminal import GAP, print_table
 
 Document = dict[str, Any]
+Cells = list[str]
 
 
 def comparison_document(found: Comparison) -> Document:
@@ -31,16 +43,30 @@ def comparison_document(found: Comparison) -> Document:
         "batch": found.batch,
         "layers": None,
     }
-    if found.spreads is not None:
+    _multiply(document["kernels"])
+    if found.batch is not None:
         document["layers"] = [
             {
-                "name": spreads[0].layer,
-                "activation_std": [finite(spread.activation) for spread in spreads],
-                "gradient_std": [finite(spread.gradient) for spread in spreads],
+                "name": label,
+                "activation_std": [_root(m.activation_square) for m in _all(found, label)],
+                "gradient_std": [_root(m.gradient_square) for m in _all(found, label)],
             }
-            for spreads in zip(*found.spreads, strict=True)
+            for label in found.effects[0].measured or ()
         ]
     return document
+
+
+def _multiply(kernels: list[Document]) -> None:
+    """Fill in the products of the gains, from the first kernel on and from the last one back."""
+    for gain, product, rows in (
+        ("forward_gain", "forward_product", kernels),
+        ("backward_gain", "backward_product", kernels[::-1]),
+    ):
+        totals = [1.0] * len(kernels[0]["laws"])
+        for row in rows:
+            for index, law in enumerate(row["laws"]):
+                totals[index] *= law[gain] if law[gain] is not None else math.inf
+                law[product] = _finite(totals[index])
 
 
 def _column(column: Column) -> Document:
@@ -49,48 +75,140 @@ def _column(column: Column) -> Document:
         "limit": getattr(column.distribution, "limit", None),
         "stddev": getattr(column.distribution, "stddev", None),
         "std": column.std,
-        "forward_gain": finite(column.forward),
-        "backward_gain": finite(column.backward),
-        "forward_product": finite(column.forward_product),
-        "backward_product": finite(column.backward_product),
+        "forward_gain": _finite(column.forward),
+        "backward_gain": _finite(column.backward),
     }
 
 
-def print_comparison(found: Comparison) -> None:
-    """Print what each initialiser means for each kernel, one table for each quantity."""
-    texts: list[tuple[str, Callable[[Column], str]]] = [
-        ("limit or stddev", lambda c: number(scale_of(c.distribution))),
-        (
-            "forward gain, fan_in x variance (and its product from the first kernel on)",
-            lambda c: f"{number(c.forward)} ({number(c.forward_product)})",
-        ),
-        (
-            "backward gain, fan_out x variance (and its product from the last kernel back)",
-            lambda c: f"{number(c.backward)} ({number(c.backward_product)})",
-        ),
+def compare_document(found: Comparison) -> list[Document]:
+    """Return what each start does to the network, the spec's own first."""
+    return [
+        {
+            "initializer": effect.initializer,
+            "layers": [_layer(effect, layer) for layer in effect.theory.layers],
+            "activations": effect.activations,
+            "gradients": effect.gradients,
+            "cuts": list(effect.theory.cuts),
+        }
+        for effect in found.effects
     ]
-    tables = []
+
+
+def _layer(effect: Effect, layer: LayerEffect) -> Document:
+    document: Document = {
+        "name": layer.name,
+        "activation_std": _finite(layer.activation_std),
+        "gradient_std": _finite(layer.gradient_std),
+        "chi": None if layer.chi is None else _finite(layer.chi),
+        "depth_scale": _finite(layer.depth_scale),
+        "activation_square": _finite(layer.activation_square),
+        "gradient_square": _finite(layer.gradient_square),
+    }
+    if effect.measured is not None:
+        measured = effect.measured[layer.label]
+        document["measured"] = {
+            "activation_square": _finite(measured.activation_square),
+            "activation_error": _finite(measured.activation_error),
+            "gradient_square": _finite(measured.gradient_square),
+            "gradient_error": _finite(measured.gradient_error),
+        }
+    return document
+
+
+def _all(found: Comparison, label: str) -> list[Measured]:
+    return [effect.measured[label] for effect in found.effects if effect.measured is not None]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _root(square: float) -> float | None:
+    return _finite(math.sqrt(square)) if square >= 0.0 else None
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print the scale of each kernel, then what each start does at each layer, then in words."""
+    texts: list[tuple[str, Callable[[Column], str]]] = [
+        ("std of the kernel", lambda c: number(c.std)),
+    ]
+    if not found.effects:
+        texts += [
+            ("limit or stddev", lambda c: number(scale_of(c.distribution))),
+            ("fan_in x variance", lambda c: number(c.forward)),
+            ("fan_out x variance", lambda c: number(c.backward)),
+        ]
     for title, text in texts:
         rows = [
             [row.tensor.name, shape_text(row.tensor.shape), *map(text, row.columns)]
             for row in found.rows
         ]
-        tables.append((title, ["name", "shape"], rows))
-    if found.spreads is not None:
-        layers = list(zip(*found.spreads, strict=True))
-        for what, key in (("activations", "activation"), ("gradients", "gradient")):
+        _print_columns(title, ["name", "shape"], found.names, rows)
+    if not found.effects:
+        return
+    layers = [effect.theory.layers for effect in found.effects]
+    quantities: list[tuple[str, Callable[[LayerEffect], float | None]]] = [
+        ("std of activations, in the wide limit", lambda layer: layer.activation_std),
+        ("std of gradients, in the wide limit", lambda layer: layer.gradient_std),
+        ("chi, the factor of a gradient's squared length", lambda layer: layer.chi),
+        ("xi, the layers over which a gradient changes by e", lambda layer: layer.depth_scale),
+    ]
+    for title, quantity in quantities if layers[0] else ():
+        tops = [max((quantity(x) or 0.0 for x in each), default=0.0) for each in layers]
+        rows = []
+        for at in zip(*layers, strict=True):
+            cells = [_with_bar(quantity(x), top) for x, top in zip(at, tops, strict=True)]
+            rows.append([at[0].name, *cells])
+        _print_columns(title, ["layer"], found.names, rows)
+    if found.batch is not None:
+        for what in ("activation", "gradient"):
+            title = f"root mean square of {what}s, measured: a batch of {found.batch}"
+            title += f", {found.seeds} seeds" if found.seeds > 1 else ""
             rows = [
-                [spreads[0].layer, *(number(getattr(spread, key)) for spread in spreads)]
-                for spreads in layers
+                [label, *(_measured(m, what) for m in _all(found, label))]
+                for label in found.effects[0].measured or ()
             ]
-            title = f"std of {what}, of a random batch of {found.batch}"
-            tables.append((title, ["layer"], rows))
-    # Where not all initialisers fit, the last are left out.
-    more = found.names[1:]
-    optional = [*(more[:count] for count in range(1, len(more) + 1)), [*more, "shape"]]
-    left_out = 0
-    for title, firsts, rows in tables:
-        print(title)
-        heads = [*((head, False) for head in firsts), *((name, True) for name in found.names)]
-        left_out = max(left_out, print_table(heads, rows, "", optional))
-    note_left_out(left_out)
+            _print_columns(title, ["layer"], found.names, rows)
+    for effect in found.effects:
+        if effect.theory.layers:
+            print(sentence(effect))
+    best = advice(found)
+    if best is not None:
+        print(best)
+
+
+def _with_bar(value: float | None, top: float) -> str:
+    if not sys.stdout.isatty() or value is None or not math.isfinite(value):
+        return number(value)
+    return f"{number(value)} {bar(value, top)}"
+
+
+def _measured(measured: Measured, what: str) -> str:
+    square = measured.activation_square if what == "activation" else measured.gradient_square
+    error = measured.activation_error if what == "activation" else measured.gradient_error
+    if square < 0.0 or not math.isfinite(square):
+        return number(None)
+    root = math.sqrt(square)
+    return f"{number(root)} ±{number(error / (2.0 * root))}" if error and root else number(root)
+
+
+def _print_columns(title: str, heads: Cells, names: Sequence[str], rows: list[Cells]) -> None:
+    """Print a table, or several below each other where not all columns fit on the terminal."""
+    firsts = len(heads)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    widths = [
+        max(len(text) for text in (name, *(row[firsts + index] for row in rows)))
+        for index, name in enumerate(names)
+    ]
+    own = sum(max(len(row[index]) for row in [heads, *rows]) + GAP for index in range(firsts))
+    start = 0
+    while start < len(names):
+        end, used = start + 1, own + widths[start]
+        while end < len(names) and (room is None or used + GAP + widths[end] <= room):
+            used += GAP + widths[end]
+            end += 1
+        print(title if start == 0 else f"{title}, continued")
+        shown = [*((head, False) for head in heads), *((name, True) for name in names[start:end])]
+        part = [[*row[:firsts], *row[firsts + start : firsts + end]] for row in rows]
+        print_table(shown, part, "")
+        start = end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ from glorot_cli.fans import glorot_limit
 from glorot_cli.goodness_of_fit.fit import FREE
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.report.bars import heights
 from glorot_cli.report.documents import by_name
 from glorot_cli.report.terminal import Cells, Groups, Line, note_left_out, print_lines, print_table
 
@@ -181,7 +181,7 @@ def print_inspection(found: Inspection) -> None:
         row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
         row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
         rows.append(
-            [*row, sparkline(t.histogram), _fits(t), _p_value(t), _agreement(t), t.sha256 or ""]
+            [*row, heights(t.histogram), _fits(t), _p_value(t), _agreement(t), t.sha256 or ""]
         )
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
     shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
@@ -230,17 +230,6 @@ def _agreement(tensor: InspectedTensor) -> str:
     if tensor.claim is None or tensor.agrees is None:
         return tensor.claim or ""
     return f"{tensor.claim}: {'agrees' if tensor.agrees else 'DISAGREES'}"
-
-
-def sparkline(counts: Sequence[int] | None) -> str:
-    """Draw counts in one line, in blocks or, where the terminal has none, in ASCII."""
-    if not counts:
-        return ""
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    marks = "▁▂▃▄▅▆▇█" if encoding.startswith("utf") else "_.:-=+*#"
-    top = max(counts)
-    # What is there at all is above the lowest mark.
-    return "".join(marks[-(-count * (len(marks) - 1) // top)] for count in counts)
 
 
 def _claim(found: Inspection) -> str:

@@ -146,11 +146,7 @@ class Steps:
         Raises:
             SpecError: at the layer that its inputs do not fit, or that leads to no output.
         """
-        nodes = {name: Node(None, (), shape) for name, shape in inputs.items()}
-        built: dict[str, tuple[Layer, list[Weight]]] = {}
-        last = next(iter(inputs)) if len(inputs) == 1 else None
-        for step in self.steps:
-            last = self._call(step, nodes, built, last)
+        nodes, built = self._called(inputs)
         ends = list(outputs) or _leaves(nodes)
         for end in ends:
             if end not in nodes:
@@ -162,6 +158,31 @@ class Steps:
         if self.path and len(ends) != 1:
             raise SpecError(f"expected a model of one output, found {len(ends)}", self.path)
         return Built(nodes[ends[0]].output, weights)
+
+    def flow(
+        self, inputs: Mapping[str, Dims]
+    ) -> dict[str, tuple[Layer | None, tuple[str, ...], Dims]]:
+        """Return each call's layer, what it is called on, and its output's shape, by its label.
+
+        Raises:
+            SpecError: at the layer that its inputs do not fit.
+        """
+        nodes, built = self._called(inputs)
+        return {
+            label: (built[node.layer][0] if node.layer else None, node.parents, node.output)
+            for label, node in nodes.items()
+        }
+
+    def _called(
+        self, inputs: Mapping[str, Dims]
+    ) -> tuple[dict[str, Node], dict[str, tuple[Layer, list[Weight]]]]:
+        """Call the layers in order; return the calls, and the layers with their weights."""
+        nodes = {name: Node(None, (), shape) for name, shape in inputs.items()}
+        built: dict[str, tuple[Layer, list[Weight]]] = {}
+        last = next(iter(inputs)) if len(inputs) == 1 else None
+        for step in self.steps:
+            last = self._call(step, nodes, built, last)
+        return nodes, built
 
     def _call(
         self,
