@@ -20,7 +20,7 @@ import safetensors.numpy
 import glorot_cli as glorot
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.fans import Fans, glorot_limit
-from glorot_cli.report import tables as report
+from glorot_cli.report.bars import bar, heights
 from glorot_cli.writing.weights import provenance
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -326,9 +326,9 @@ def test_the_table_of_a_file(run: Run) -> None:
         "name              shape   dtype    fan_in  fan_out  limit  min  max  mean     std  "
         "histogram         fits\n"
         "a\\x1b[31m/kernel  (4, 4)  float32       4        4  0.866    0    1  0.25   0.433  "
-        "█▁▁▁▁▁▁▁▁▁▁▁▁▁▁▄  identity\n"
+        "█              ▃  identity\n"
         "a\\x1b[31m/steps   (3)     int32                              0    2     1  0.8165  "
-        "█▁▁▁▁▁▁█▁▁▁▁▁▁▁█\n"
+        "█      █       █\n"
         "19 parameters, 76 B\n",
         "",
     )
@@ -441,11 +441,13 @@ def test_every_law_agrees_with_its_own_claim(planned: Planned) -> None:
     assert found == {name: None if name in unknown else True for name in found}
 
 
-def test_the_sparkline_needs_no_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert report.sparkline([0, 1, 50, 100]) == "▁▂▅█"
-    assert report.sparkline([]) == ""
+def test_a_histogram_in_one_line_needs_no_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heights([0, 1, 20, 50, 100]) == "  ▂▄█"
+    assert heights([]) == ""
+    assert bar(3.0, 8.0, 4) == "█▌  "
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    assert report.sparkline([0, 1, 50, 100]) == "_.=#"
+    assert heights([0, 1, 20, 50, 100]) == "  .=#"
+    assert bar(3.0, 8.0, 4) == "#   "
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

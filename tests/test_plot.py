@@ -15,8 +15,9 @@ import pytest
 import safetensors.numpy
 
 import glorot_cli as glorot
-from glorot_cli.gains.comparison import compare
+from glorot_cli.effects.comparison import compare
 from glorot_cli.pictures import plot
+from glorot_cli.pictures.depth import plot_effects
 from glorot_cli.pictures.portraits import Portrait, portraits_of_file, portraits_of_plan
 
 Planned = Callable[..., glorot.Plan]
@@ -143,25 +144,32 @@ def test_names_are_cut_in_their_middle_and_escaped() -> None:
     assert name == "x" * 22 + "…" + "x" * 10 + "\\x1b/kernel"
 
 
-def test_gains_of_the_formulas_and_measured(run: Run, planned: Planned) -> None:
+def test_what_starts_do_through_the_depth(run: Run, planned: Planned) -> None:
     glorot.write_weights(planned(**MLP), "w.safetensors")
     flags = ["--gains", "--compare", "he_uniform,lecun_normal"]
     assert run("plot", "w.safetensors", "-o", "a.svg", *flags) == (0, "", "")
     found = texts("a.svg")
-    assert "forward gain, multiplied from the first kernel on" in found
-    assert [found.count(name) for name in ("spec", "he_uniform", "dense_1/kernel")] == [1, 1, 2]
-    assert run("plot", "spec.json", "-o", "b.svg", *flags, "--batch", "8") == (0, "", "")
-    assert "std of gradients, batch of 8" in texts("b.svg")
-    first = Path("b.svg").read_bytes()
-    assert run("plot", "spec.json", "-o", "b.svg", *flags, "--batch", "8", "--force")[0] == 0
-    assert Path("b.svg").read_bytes() == first
+    assert {"std of activations", "std of gradients"} <= set(found)
+    assert [found.count(name) for name in ("spec", "he_uniform", "dense_1")] == [1, 1, 2]
+    assert "lines: theory in the wide limit; 2 layers" in found
+    first = Path("a.svg").read_bytes()
+    assert run("plot", "w.safetensors", "-o", "a.svg", *flags, "--force")[0] == 0
+    assert Path("a.svg").read_bytes() == first
 
 
 def test_a_deep_network_labels_some_layers(planned: Planned) -> None:
     layers = [{"type": "Dense", "units": 4, "repeat": {"i": 130}}]
-    plot.plot_gains(compare(planned(input_shape=[4], layers=layers), ["zeros"]), "a.svg")
-    labels = [text for text in texts("a.svg") if text.endswith("kernel")]
-    assert 30 <= len(labels) / 2 <= 40
+    plot_effects(compare(planned(input_shape=[4], layers=layers), ["he_normal"]), "a.svg")
+    labels = [text for text in texts("a.svg") if text.startswith("dense")]
+    assert 20 <= len(labels) / 2 <= 24
+
+
+def test_raw_tensors_have_no_depth(run: Run) -> None:
+    entry = {"shape": [3, 4], "axes": "IO", "initializer": "he_normal"}
+    Path("raw.json").write_text(json.dumps({"seed": 1, "tensors": {"w": entry}}))
+    code, out, err = run("plot", "raw.json", "-o", "a.svg", "--gains")
+    assert (code, out) == (2, "")
+    assert err.startswith("glorot: the spec's tensors do not say how they are joined; ")
 
 
 def luminance(colour: str) -> float:

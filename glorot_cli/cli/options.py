@@ -122,7 +122,7 @@ BatchOption = Annotated[
         "--batch", min=2, help="Measure as well, with as many examples, in the framework."
     ),
 ]
-SeedsOption = Annotated[
+MeasuredSeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, help="With --batch: measure for as many seeds.")
 ]
 ModelOption = Annotated[

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -213,14 +215,22 @@ def _column(tensor: PlannedTensor) -> Column:
 
 
 def _rate(squares: Sequence[float]) -> float:
-    """Return the factor a layer of a root mean square, from the first to the last that has one."""
-    found = [(index, square) for index, square in enumerate(squares) if square > 0.0]
-    if len(found) < 2:
-        return 1.0 if found else 0.0
-    (first, start), (last, end) = found[0], found[-1]
-    if not math.isfinite(end) or not math.isfinite(start):
+    """Return the factor a layer of a root mean square: the median over all pairs of layers.
+
+    So a single step, as pooling before the last layer makes one, does not decide (Theil, 1950).
+    """
+    if any(math.isnan(square) or square == math.inf for square in squares):
         return math.inf
-    return math.exp((math.log(end) - math.log(start)) / (2 * (last - first)))
+    found = [(index, 0.5 * math.log(square)) for index, square in enumerate(squares) if square > 0]
+    # Some hundred layers say as much as thousands.
+    found = found[:: max(1, len(found) // 200)]
+    slopes = [
+        (end - start) / (last - first)
+        for (first, start), (last, end) in itertools.combinations(found, 2)
+    ]
+    if not slopes:
+        return 1.0 if found else 0.0
+    return math.exp(statistics.median(slopes))
 
 
 def _verdict(rate: float, layers: int) -> Verdict:

@@ -75,6 +75,12 @@ def predict(
     Where a layer is not covered the chain is cut: what comes out of it, and the gradient before it,
     are standard normal again.
     """
+    # Spreads that leave all numbers are infinite, or not a number, in the results.
+    with np.errstate(all="ignore"):
+        return _predicted(graph, tensors, batch)
+
+
+def _predicted(graph: Graph, tensors: Mapping[str, PlannedTensor], batch: int | None) -> MeanField:
     drawn = Drawn(tensors, "/" if graph.dialect == "keras" else ".", batch)
     signals: dict[str, Signal] = {
         label: _standard(shape, graph) for label, shape in graph.inputs.items()

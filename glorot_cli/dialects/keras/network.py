@@ -24,6 +24,7 @@ from glorot_cli.dialects.layer import (
 )
 from glorot_cli.errors import KeyPath, SpecError, shown, suggestion
 from glorot_cli.repeats import stamp_layers
+from glorot_cli.repeats.templates import fill_name
 from glorot_cli.signatures import Table, signature_table, validated
 
 # Keras gives these no dtype; here they hand theirs on to the layers within.
@@ -245,6 +246,7 @@ def _with_input_shape(place: Place) -> Place:
 
 
 def _again(name: str, built: Mapping[str, tuple[Layer, list[Weight]]], place: Place) -> Layer:
+    name = fill_name(name, place.names, (*place.path, "shared"))
     if name not in built:
         raise SpecError(
             f"no layer before this one is named {shown(name)}; {suggestion(name, built)}",
@@ -267,14 +269,16 @@ def _parents(
                 place.path,
             )
         return [] if last is None else [last]
-    names = [said] if isinstance(said, str) else said
+    path = (*place.path, "inputs")
+    names = [
+        fill_name(name, place.names, path) for name in ([said] if isinstance(said, str) else said)
+    ]
     if not names:
-        raise SpecError("expected the names of layers, found none", (*place.path, "inputs"))
+        raise SpecError("expected the names of layers, found none", path)
     for name in names:
         if name not in nodes:
             raise SpecError(
-                f"no layer before this one is named {shown(name)}; {suggestion(name, nodes)}",
-                (*place.path, "inputs"),
+                f"no layer before this one is named {shown(name)}; {suggestion(name, nodes)}", path
             )
     return names
 
