@@ -23,6 +23,7 @@ from glorot_cli.effects.windows import Window
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]
 
+
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -250,13 +250,6 @@ def _unrest(effect: Effect) -> float:
     return sum(abs(math.log(part)) for part in parts)
 
 
-def scale_of(distribution: Distribution) -> float | None:
-    """Return the limit of a uniform distribution, or the stddev of another."""
-    limit = getattr(distribution, "limit", None)
-    found = getattr(distribution, "stddev", None) if limit is None else limit
-    return found if found is None or math.isfinite(found) else None
-
-
 def sentence(effect: Effect) -> str:
     """Say what becomes of activations and gradients through the depth, in one line."""
     parts = []

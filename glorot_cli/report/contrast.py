@@ -8,17 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from glorot_cli.distributions import scale_of
 from glorot_cli.effects.comparison import (
     Column,
     Comparison,
     Effect,
     advice,
-    scale_of,
     sentence,
 )
 from glorot_cli.effects.mean_field import LayerEffect
 from glorot_cli.effects.measurement import Measured
 from glorot_cli.report.bars import bar
+from glorot_cli.report.documents import finite
 from glorot_cli.report.tables import number, shape_text
 from glorot_cli.report.terminal import GAP, print_table
 
@@ -66,7 +67,7 @@ def _multiply(kernels: list[Document]) -> None:
         for row in rows:
             for index, law in enumerate(row["laws"]):
                 totals[index] *= law[gain] if law[gain] is not None else math.inf
-                law[product] = _finite(totals[index])
+                law[product] = finite(totals[index])
 
 
 def _column(column: Column) -> Document:
@@ -75,8 +76,8 @@ def _column(column: Column) -> Document:
         "limit": getattr(column.distribution, "limit", None),
         "stddev": getattr(column.distribution, "stddev", None),
         "std": column.std,
-        "forward_gain": _finite(column.forward),
-        "backward_gain": _finite(column.backward),
+        "forward_gain": finite(column.forward),
+        "backward_gain": finite(column.backward),
     }
 
 
@@ -97,20 +98,20 @@ def compare_document(found: Comparison) -> list[Document]:
 def _layer(effect: Effect, layer: LayerEffect) -> Document:
     document: Document = {
         "name": layer.name,
-        "activation_std": _finite(layer.activation_std),
-        "gradient_std": _finite(layer.gradient_std),
-        "chi": None if layer.chi is None else _finite(layer.chi),
-        "depth_scale": _finite(layer.depth_scale),
-        "activation_square": _finite(layer.activation_square),
-        "gradient_square": _finite(layer.gradient_square),
+        "activation_std": finite(layer.activation_std),
+        "gradient_std": finite(layer.gradient_std),
+        "chi": None if layer.chi is None else finite(layer.chi),
+        "depth_scale": finite(layer.depth_scale),
+        "activation_square": finite(layer.activation_square),
+        "gradient_square": finite(layer.gradient_square),
     }
     if effect.measured is not None:
         measured = effect.measured[layer.label]
         document["measured"] = {
-            "activation_square": _finite(measured.activation_square),
-            "activation_error": _finite(measured.activation_error),
-            "gradient_square": _finite(measured.gradient_square),
-            "gradient_error": _finite(measured.gradient_error),
+            "activation_square": finite(measured.activation_square),
+            "activation_error": finite(measured.activation_error),
+            "gradient_square": finite(measured.gradient_square),
+            "gradient_error": finite(measured.gradient_error),
         }
     return document
 
@@ -119,12 +120,8 @@ def _all(found: Comparison, label: str) -> list[Measured]:
     return [effect.measured[label] for effect in found.effects if effect.measured is not None]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _root(square: float) -> float | None:
-    return _finite(math.sqrt(square)) if square >= 0.0 else None
+    return finite(math.sqrt(square)) if square >= 0.0 else None
 
 
 def print_comparison(found: Comparison) -> None:
