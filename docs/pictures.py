@@ -8,7 +8,7 @@ import sys
 from glorot_cli.cli import main
 
 NETWORKS = {
-    "relu": "--compare glorot_uniform --batch 64 --seeds 3",
+    "relu": "--compare glorot_uniform",
     "tanh": "--compare lecun_normal --compare '{name: variance_scaling, scale: 4}'",
     "resnet": "--compare he_normal",
     "transformer": "--compare lecun_normal",

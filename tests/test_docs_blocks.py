@@ -7,6 +7,7 @@ of docs. The other blocks are run by the tests that are listed here.
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,8 +95,22 @@ def diff_with_maps(folder: Path) -> None:
     save_file(state, folder / "torch.safetensors")
 
 
+def init_many_files(folder: Path) -> None:
+    for name in ("specs", "runs", "out", "models"):
+        (folder / name).mkdir()
+    for name in ("spec.yaml", "specs/a.yaml", "specs/b.yaml"):
+        (folder / name).write_text("fc: [4, 3]\n", "utf-8")
+    for kind in ("llama", "qwen2"):
+        config = {"model_type": kind, "hidden_size": 16, "intermediate_size": 16, "vocab_size": 16,
+                  "num_hidden_layers": 1, "num_attention_heads": 2}  # fmt: skip
+        model = folder / kind.removesuffix("2")
+        model.mkdir()
+        (model / "config.json").write_text(json.dumps(config), "utf-8")
+
+
 # Commands that stand indented, by their start, and what they find in their folder.
 INDENTED: dict[tuple[str, str], Callable[[Path], None]] = {
+    ("formats.md", "glorot init spec.yaml --seed 0:100"): init_many_files,
     ("formats.md", "glorot init model.json"): init_from_a_configuration,
     ("formats.md", "glorot init old.safetensors --base"): init_with_a_base,
     ("formats.md", "glorot init llama.yaml"): init_with_a_resize,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -225,8 +226,8 @@ def test_no_window_is_opened() -> None:
 
 
 def test_the_committed_pictures_are_those_of_the_committed_command() -> None:
-    source = (ROOT / "docs" / "pictures.py").read_text("utf-8")
-    drawn = re.findall(r"-o docs/(\w+\.svg)", source)
+    commands = runpy.run_path(str(ROOT / "docs" / "pictures.py"))["COMMANDS"]
+    drawn = [command.rpartition("-o docs/")[2] for command in commands]
     assert sorted(drawn) == sorted(path.name for path in (ROOT / "docs").glob("*.svg"))
     for name in drawn:
         assert (ROOT / "docs" / name).stat().st_size < 60_000
