@@ -40,6 +40,7 @@ EXCEPTIONS = {
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e"): "sets up a checkout",
     ("CONTRIBUTING.md", ".venv/bin/ruff check"): "these are the checks, the tests among them",
     ("speed.md", "pip install '.[interop]'"): "benchmarks take up to an hour, and 22 GB of disk",
+    ("formats.md", 'state = torch.load("x.pt"'): "tests/interop/test_archives.py loads such files",
     ("framework-bits.md", "python tests/golden/make_golden.py --fresh 500"): (
         "takes all frameworks and many minutes; tests/interop/test_bits.py runs it with fewer cases"
     ),
