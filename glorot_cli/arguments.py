@@ -39,9 +39,12 @@ def _integer(value: object, names: Names, low: int, high: int, expected: str) ->
     return value
 
 
+POSITIVE = "a positive integer below 2**40"
+
+
 def checked_size(value: object, names: Names) -> int:
     """Return a size, given as an integer or an expression; ValueError if it is not positive."""
-    return _integer(value, names, 1, LARGEST_SIZE, "a positive integer below 2**40")
+    return _integer(value, names, 1, LARGEST_SIZE, POSITIVE)
 
 
 def _size(value: object, info: ValidationInfo) -> int:
@@ -62,8 +65,9 @@ def _list(value: object, expected: str) -> list[object]:
 
 
 def _shape(value: object, info: ValidationInfo) -> tuple[int, ...]:
+    """Return the sizes of a tensor; of one that is kept some may be 0."""
     items = _list(value, "a list of sizes")
-    return _each(items, lambda item: checked_size(item, _names(info)))
+    return _each(items, lambda item: _integer(item, _names(info), 0, LARGEST_SIZE, POSITIVE))
 
 
 def _dims(value: object, info: ValidationInfo) -> tuple[int | None, ...]:

@@ -13,6 +13,12 @@ Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 DTypeName = Literal["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 # Counters and indices, which hold constants only.
 IntegerName = Literal["int64", "int32", "int16", "int8", "uint8", "bool"]
+# What a file may hold, and no spec asks for but to keep it as it is. Names in capitals are those of
+# safetensors, for which NumPy has none.
+KeptName = Literal[
+    "uint16", "uint32", "uint64", "complex64", "complex128", "F4", "F6_E2M3", "F6_E3M2", "F8_E8M0",
+    "F8_E4M3FNUZ", "F8_E5M2FNUZ",
+]  # fmt: skip
 DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
 INTEGERS: tuple[IntegerName, ...] = get_args(IntegerName)
 
@@ -49,6 +55,23 @@ ITEM_SIZES: dict[str, int] = {
     **{name: precision.itemsize for name, precision in PRECISIONS.items()},
     **{name: itemsize for name, (itemsize, _, _) in _INTEGERS.items()},
 }
+# How many bits elements take of which nothing is known but that.
+KEPT_BITS: dict[str, int] = {
+    "uint16": 16, "uint32": 32, "uint64": 64, "complex64": 64, "complex128": 128, "F4": 4,
+    "F6_E2M3": 6, "F6_E3M2": 6, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+}  # fmt: skip
+
+
+def bytes_of(count: int, dtype: str) -> int:
+    """Return how many bytes so many elements take."""
+    if dtype in ITEM_SIZES:
+        return count * ITEM_SIZES[dtype]
+    return -(-count * KEPT_BITS[dtype] // 8)
+
+
+def unit_bytes(dtype: str) -> int:
+    """Return how many bytes are read or written at once: of an element, or of several small."""
+    return ITEM_SIZES.get(dtype) or max(1, KEPT_BITS[dtype] // 8)
 
 
 @functools.cache

@@ -197,8 +197,7 @@ def test_last_come_the_names_of_the_weights(run: Run) -> None:
     code, _, err = run("init", "model", "-o", "fresh/", "--seed", 1)
     assert code == 0
     assert err == (
-        "note: 1 of 1 initializers are guessed from names and shapes: w; "
-        "glorot spec shows them all\n"
+        "note: guessed by name: 1 kernel glorot_uniform (convention); glorot spec shows them all\n"
     )
     assert shapes("fresh/model.safetensors") == {"w": [2, 2]}
 

@@ -17,10 +17,10 @@ import safetensors.numpy
 import glorot_cli as glorot
 from glorot_cli.checks.diff import Diff, diff_weights
 from glorot_cli.checks.distances import distances
-from glorot_cli.checks.renames import Rename, parse_rename
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.formats.elements import boxes
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.renames import Rename, parse_rename
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]
@@ -252,12 +252,18 @@ def test_a_name_may_hold_a_colon() -> None:
     assert parse_rename("a=b:(1, 0)") == Rename("a", "b", (1, 0))
 
 
-def test_what_numpy_cannot_read_is_a_mistake(run: Run) -> None:
+def test_what_numpy_cannot_read_is_compared_by_its_bytes(run: Run) -> None:
     header = json.dumps({"w": {"dtype": "F8_E8M0", "shape": [2], "data_offsets": [0, 2]}}).encode()
     Path("x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
-    assert run("diff", "x.safetensors", "x.safetensors") == (
-        2, "", "glorot: x.safetensors: 'w': cannot read elements of dtype F8_E8M0\n"
-    )  # fmt: skip
+    Path("y.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"ac")
+    assert run("diff", "x.safetensors", "x.safetensors")[0] == 0
+    code, out, _ = run("diff", "x.safetensors", "y.safetensors", "--json")
+    assert code == 1
+    (tensor,) = json.loads(out)["tensors"]
+    assert (tensor["status"], tensor["index"], tensor["differing"]) == ("different", [1], 1)
+    # What has no value has no distance, and no other order of axes.
+    expected = (2, "", "glorot: x.safetensors: 'w': cannot read elements of dtype F8_E8M0\n")
+    assert run("diff", "x.safetensors", "y.safetensors", "--tolerance", "1") == expected
 
 
 @pytest.mark.parametrize("other", ["a.weights.h5", "a.safetensors"])

@@ -96,10 +96,28 @@ def test_layers_that_hold_more_stand_apart() -> None:
     assert short(fold(named(*names))) == ["h.{i}.a.{j} i=0:2 j=0:2", "h.2.a.{j} j=0:3"]
 
 
+def test_a_number_that_stands_twice_is_one_index() -> None:
+    names = [f"conv2d_{i}/conv2d_{i}/{part}" for i in range(1, 13) for part in ("kernel", "bias")]
+    assert short(fold(named("conv2d/conv2d/kernel", *names))) == [
+        "conv2d/conv2d/kernel",
+        "conv2d_{i}/conv2d_{i}/bias i=1:13",
+        "conv2d_{i}/conv2d_{i}/kernel i=1:13",
+    ]
+    # With another index beside it, and where the two differ once.
+    names = [f"h_{i}/e_{j}/h_{i}/w" for i in range(3) for j in range(2)]
+    assert short(fold(named(*names))) == ["h_{i}/e_{j}/h_{i}/w i=0:3 j=0:2"]
+    assert short(fold(named("a_1/a_1/w", "a_2/a_2/w", "a_3/a_4/w"))) == [
+        "a_1/a_1/w",
+        "a_2/a_2/w",
+        "a_3/a_4/w",
+    ]
+
+
 def test_many_indices_have_their_own_names() -> None:
     name = ".".join(["{0}"] * 20)
-    folded = fold(named(name.format(0), name.format(1)))
-    assert len(folded) == 2
+    # One number many times is one index.
+    (each,) = fold(named(name.format(0), name.format(1)))
+    assert short([each]) == [".".join(["{i}"] * 20) + " i=0:2"]
     whole = ".".join(["0"] * 19)
     (each,) = fold(named(*(f"{whole}.{i}" for i in range(2))))
     assert short([each]) == [f"{whole}.{{l2}} l2=0:2"]

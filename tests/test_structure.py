@@ -28,6 +28,8 @@ ORDER = [
     "expressions",
     "array_expressions",
     "fans",
+    "renames",
+    "optimizer_state",
     "placed",
     "moments",
     "distributions",

@@ -238,7 +238,7 @@ def test_a_spec_is_compared_with_its_own_seed(planned: Planned, run: Run) -> Non
         "as in glorot verify FILE SPEC\n",
     )  # fmt: skip
     assert run("verify", "w.h5", "--seed", "3") == (
-        2, "", "glorot: --seed, --rng, --dtype and --set change a spec, and none is given\n"
+        2, "", "glorot: --seed, --rng, --dtype, --set and --init change a spec, and none is given\n"
     )  # fmt: skip
 
 

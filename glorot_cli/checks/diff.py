@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 
 from glorot_cli.checks.claims import stored_names
 from glorot_cli.checks.distances import distances, exceeding, plain
-from glorot_cli.checks.renames import Axes, Rename, renamed
 from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.fans import Shape
@@ -23,6 +22,7 @@ from glorot_cli.formats.blocks import Block, each_block, is_readable
 from glorot_cli.formats.elements import Box, Elements, boxes
 from glorot_cli.formats.reading import is_torch, read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
+from glorot_cli.renames import Axes, Rename, renamed
 from glorot_cli.workers import Progress
 
 Status = Literal["equal", "within tolerance", "different", "missing", "extra", "shape", "dtype"]
@@ -84,6 +84,11 @@ class _Pair(NamedTuple):
     tensor: StoredTensor
     other: StoredTensor
     axes: Axes
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether both have their axes in one order."""
+        return self.axes == tuple(range(len(self.axes)))
 
 
 def diff_weights(
@@ -177,6 +182,8 @@ def diff_stored(
             pairs,
             strict=True,
         ):
+            if gap is not None and not is_readable(pair.tensor):
+                gap = _of_elements(gap, pair.tensor)
             found[pair.place] = _judged(found[pair.place], gap, tolerance)
     found += [
         DiffedTensor(None, name, "extra", other_shape=t.shape, other_dtype=t.dtype)
@@ -215,15 +222,9 @@ class _Comparison:
         self.progress = progress
 
     def of(self, pairs: Sequence[_Pair]) -> list[Gap | None]:
-        for pair in pairs:
-            for file, tensor in ((self.elements.file, pair.tensor), (self.others.file, pair.other)):
-                if not is_readable(tensor):
-                    raise FormatError(
-                        f"{file.path}: {shown(tensor.name)}: cannot read elements of "
-                        f"dtype {tensor.dtype}"
-                    )
+        pairs = [self._decodable(pair) for pair in pairs]
         found: dict[int, Gap | None] = {}
-        straight = [p for p in pairs if p.axes == tuple(range(len(p.axes)))]
+        straight = [p for p in pairs if p.is_straight]
         led_by_other = [p for p in straight if p.other.slabs and not p.tensor.slabs]
         led = [p for p in straight if not (p.other.slabs and not p.tensor.slabs)]
         found.update(self._straight(led, self.elements.file, by_other=False))
@@ -232,6 +233,22 @@ class _Comparison:
             if pair.place not in found:
                 found[pair.place] = self._turned(pair)
         return [found[pair.place] for pair in pairs]
+
+    def _decodable(self, pair: _Pair) -> _Pair:
+        """Return a pair whose elements can be read, as bytes where nothing else is known of them.
+
+        Raises:
+            FormatError: if they cannot be compared so either.
+        """
+        if is_readable(pair.tensor) and is_readable(pair.other):
+            return pair
+        if self.tolerance is None and pair.tensor.dtype == pair.other.dtype and pair.is_straight:
+            return _Pair(pair.place, _as_bytes(pair.tensor), _as_bytes(pair.other), (0,))
+        odd = pair.other if is_readable(pair.tensor) else pair.tensor
+        file = self.elements.file if odd is pair.tensor else self.others.file
+        raise FormatError(
+            f"{file.path}: {shown(odd.name)}: cannot read elements of dtype {odd.dtype}"
+        )
 
     def _straight(
         self, pairs: Sequence[_Pair], leader: StoredFile, *, by_other: bool
@@ -263,6 +280,29 @@ class _Comparison:
 
         with ThreadPoolExecutor(self.workers or os.cpu_count()) as pool:
             return _joined(pool.map(compare, boxes(pair.tensor.shape, pair.axes)))
+
+
+def _as_bytes(tensor: StoredTensor) -> StoredTensor:
+    """Return a tensor as the bytes that it takes."""
+    slabs = tensor.slabs
+
+    def parts() -> Iterator[Array]:
+        assert slabs is not None
+        return (np.ascontiguousarray(part).view(np.uint8) for part in slabs())
+
+    return replace(
+        tensor,
+        shape=(tensor.nbytes,),
+        dtype="uint8",
+        byte_order="<",
+        slabs=None if slabs is None else parts,
+    )
+
+
+def _of_elements(gap: Gap, tensor: StoredTensor) -> Gap:
+    """Return the place of a byte as that of its element."""
+    place = gap.index[0] * math.prod(tensor.shape) // tensor.nbytes
+    return replace(gap, index=tuple(int(i) for i in np.unravel_index(place, tensor.shape)))
 
 
 def _joined(gaps: Iterable[Gap | None]) -> Gap | None:

@@ -41,6 +41,7 @@ from glorot_cli.goodness_of_fit.alarms import (
     zero_alarms,
 )
 from glorot_cli.moments import Moments
+from glorot_cli.optimizer_state import optimizer_state
 from glorot_cli.placed import ByIndex
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams.pieces import Layout
@@ -155,7 +156,9 @@ def judge_stored(
     _find_twins([each for taker in takers for each in taker.kernels()])
     alarms = {taker.tensor.name: taker.alarms for taker in takers}
     tensors = [JudgedTensor(v, alarms.get(v.name, [])) for v in pairing.found.values()]
-    tensors += [JudgedTensor(extra) for extra in pairing.extra]
+    # An optimizer's state is no weights, which a spec could have named.
+    state = optimizer_state(tensor.name for tensor in file.tensors)
+    tensors += [JudgedTensor(extra) for extra in pairing.extra if extra.name not in state]
     return Evidence(os.fspath(file.path), false_alarm, tensors)
 
 

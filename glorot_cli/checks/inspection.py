@@ -159,6 +159,7 @@ def inspect_weights(
         with contextlib.suppress(GlorotError):
             claimed = by_stored_name(claimed_plan(provenance), file)
             kept_from_base = kept_names(provenance, [each.name for each in claimed.values()])
+            kept_from_base |= {each.name for each in claimed.values() if each.kept}
             planned = claimed
     if axes is not None:
         _check_letters(axes)

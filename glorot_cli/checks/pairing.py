@@ -80,7 +80,7 @@ def unchecked(
         if not matching(names, [glob]):
             hint = suggestion(glob, names[:2000], listed=3)
             raise GlorotError(f"--kept: {shown(glob)} matches no tensor of the spec; {hint}")
-    reasons: dict[str, Reason] = {}
+    reasons: dict[str, Reason] = {t.name: "kept from a base" for t in plan.tensors if t.kept}
     if trusted:
         try:
             claimed = kept_names(read_claim(file), names)

@@ -20,6 +20,7 @@ from glorot_cli.cli.options import (
     FansOption,
     FilePath,
     IncludeOption,
+    InitOption,
     JsonOption,
     KeyOption,
     QuietOption,
@@ -31,7 +32,7 @@ from glorot_cli.cli.options import (
     note,
     note_all,
 )
-from glorot_cli.cli.specs import note_guesses, planned
+from glorot_cli.cli.specs import note_derived, note_guesses, planned
 from glorot_cli.errors import GlorotError, printable, shown
 from glorot_cli.fans import FAN_RULES
 
@@ -138,6 +139,7 @@ def verify(
     dtype: DTypeOption = None,
     set_: SetOption = None,
     family: FamilyOption = None,
+    init: InitOption = None,
     statistics: Annotated[
         bool,
         typer.Option("--statistics", help="Test the spec's laws, on a file that others made."),
@@ -166,12 +168,15 @@ def verify(
     from glorot_cli.report.terminal import progress_bar
 
     files, spec = _parted(files, spec)
-    if spec is None and (seed is not None or rng or dtype is not None or set_):
-        raise GlorotError("--seed, --rng, --dtype and --set change a spec, and none is given")
+    if spec is None and (seed is not None or rng or dtype is not None or set_ or init):
+        raise GlorotError(
+            "--seed, --rng, --dtype, --set and --init change a spec, and none is given"
+        )
     check_rate(false_alarm)
-    plan: Plan | None = (
-        None if spec is None else planned(spec, seed, dtype, set_, rng, family=family)
+    found_plan = (
+        None if spec is None else planned(spec, seed, dtype, set_, rng, family=family, init=init)
     )
+    plan: Plan | None = None if found_plan is None else found_plan.plan
 
     def checked(path: str) -> Verification | Evidence:
         file = read_headers(path, key)
@@ -194,8 +199,9 @@ def verify(
         documents.print_json(
             verdicts.document(read[0]) if len(files) == 1 else verdicts.documents(found)
         )
-    if plan is not None:
-        note_guesses(plan, quiet)
+    if found_plan is not None:
+        note_guesses(found_plan.plan, quiet)
+        note_derived(found_plan.derived, found_plan.plan, quiet)
     if len(read) < len(found):
         raise typer.Exit(Exit.MISTAKE)
     if not all(each.equal and not (strict and each.unchecked) for each in read):
@@ -247,7 +253,7 @@ def diff(
 ) -> None:
     """Compare two weight files; exit with 1 if they differ."""
     from glorot_cli.checks.diff import check_tolerance, diff_stored, read_pair
-    from glorot_cli.checks.renames import parse_rename
+    from glorot_cli.renames import parse_rename
     from glorot_cli.report import documents, verdicts
     from glorot_cli.report.terminal import progress_bar
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glorot_cli.cli.bases import check_kept, checkpoint
 from glorot_cli.cli.options import (
     AllOption,
     DTypesOption,
     FamilyOption,
+    InitOption,
     JsonOption,
     KeyOption,
     QuietOption,
@@ -21,6 +23,7 @@ from glorot_cli.cli.options import (
     SeedsOption,
     SetOption,
     SpecPaths,
+    StartOption,
     StrictOption,
     TinyOption,
     WorkersOption,
@@ -30,14 +33,13 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.results import Result, are_several, asked_results, check_overwrites_no_spec
 from glorot_cli.cli.several import write_several
-from glorot_cli.cli.specs import note_guesses, plan_and_config
+from glorot_cli.cli.specs import note_derived, note_guesses, planned
 from glorot_cli.cli.writing import NOT_ON_DASK, Way
-from glorot_cli.errors import GlorotError, listed, shown
+from glorot_cli.errors import GlorotError, listed
 from glorot_cli.formats import OPTIONS
 
 if TYPE_CHECKING:
     from glorot_cli.plan import Plan
-    from glorot_cli.writing.checkpoint import Checkpoint
     from glorot_cli.writing.ranks import Ranks
 
 
@@ -57,6 +59,8 @@ def init(
     rng: RngOption = None,
     dtype: DTypesOption = None,
     set_: SetOption = None,
+    init_: InitOption = None,
+    start: StartOption = None,
     family: FamilyOption = None,
     tiny: TinyOption = False,
     strict: StrictOption = False,
@@ -96,6 +100,30 @@ def init(
             help="With --base: give these tensors the spec's size, and fill what is new.",
         ),
     ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            metavar="GLOB=START:STOP",
+            help="With --base: draw these rows of the first axis anew.",
+        ),
+    ] = None,
+    renames: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="With --base: rename what it holds; * is any part.",
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            metavar="keep|drop",
+            help="With --base and a weight file: what becomes of an optimizer's state.",
+        ),
+    ] = None,
     rank: Annotated[
         int | None,
         typer.Option("--rank", metavar="R", help="Write only this process's shards, from 0."),
@@ -124,23 +152,31 @@ def init(
     if output in ("", "-"):
         raise GlorotError("-o: expected a path; weights are not written to standard output")
     choice("--format", format, tuple(OPTIONS))
+    choice("--optimizer", optimizer, ("keep", "drop"))
+    if optimizer is not None and base is None:
+        raise GlorotError("--optimizer needs --base, the file whose optimizer's state it is")
     results = asked_results(
         specs,
         output,
         seed,
         dtype,
         functools.partial(
-            plan_and_config,
+            planned,
             dims=set_,
             rng=rng,
             strict=strict,
             family=family,
             tiny=tiny,
+            init=init_,
+            start=start,
+            with_state=optimizer == "keep",
             key=key if base is None else None,
         ),
     )
-    if base is None and (only or resize):
-        raise GlorotError("--only and --resize need --base, the file that the rest is kept from")
+    if base is None and (only or resize or rows or renames):
+        raise GlorotError(
+            "--only, --resize, --rows and --map need --base, the file that the rest is kept from"
+        )
     check_overwrites_no_spec(results)
     if dask is not None and (rank is not None or ranks or format):
         raise GlorotError(NOT_ON_DASK)
@@ -148,20 +184,23 @@ def init(
         format,
         max_shard_size,
         config,
-        None if base is None else _checkpoint(base, only, resize, key),
+        None if base is None else checkpoint(base, only, resize, rows, renames, key),
         None if dask is not None else _ranks(ranks, rank, world_size),
         resume,
         dask,
         workers,
         force,
+        key,
     )
     starts = [each for each in results if each.seed == each.start.seed]
     for each in starts:
         way.format_of(each)
+        check_kept(each, base)
         if each.model is None and config is not None:
             _check_config(each.start, config, strict=strict, quiet=quiet)
     for each in starts:
-        left = () if way.base is None else way.base.notices(each.start)
+        of_base = way.base_of(each)
+        left = () if of_base is None or base is None else of_base.notices(each.start)
         for notice in (*each.start.notices, *left):
             note(f"{each.spec}: {notice}" if len(specs) > 1 else notice, quiet)
     if are_several(specs, seed, dtype):
@@ -180,10 +219,12 @@ def init(
             note(f"{of}seed {each.seed} was drawn", silent)
         if (silence := way.left_out(each)) is not None:
             note(silence, quiet)
-        if way.base is not None:
-            names = way.base.kept_names(each.start)
-            _note_kept(names, len(each.start.tensors), str(base), bool(resize), quiet)
+        if (of_base := way.base_of(each)) is not None:
+            names = of_base.kept_names(each.start)
+            is_changed = bool(resize or rows)
+            _note_kept(names, len(each.start.tensors), base or each.spec, is_changed, quiet)
         note_guesses(each.start, quiet)
+        note_derived(each.derived, each.start, quiet)
     if failure is not None:
         raise failure
 
@@ -197,15 +238,20 @@ def _write_one(result: Result, way: Way, *, json: bool, quiet: bool, show_all: b
     plan = result.start
     with progress_bar(sum(t.nbytes for t in plan.tensors), not quiet) as progress:
         moments = way.write(result, plan, progress)
+    pairs = list(zip(plan.tensors, moments, strict=True))
+    # Of a shard that was there already no tensor was written; of what was, some have no moments.
+    written = {t.name for t, each in pairs if each or not (way.resume or way.ranks)}
+    made = plan if len(written) == len(pairs) else plan.of(written)
+    if (base := way.base_of(result)) is not None:
+        plan, made = (each.keeping(base.whole_names(each)) for each in (plan, made))
     if json:
         documents.print_json(documents.init_document(plan, moments, result.output))
     elif not quiet:
-        found = {t.name: each for t, each in zip(plan.tensors, moments, strict=True) if each}
-        if not found:
+        if not written:
             note("every shard of this run is there already", quiet)
         else:
-            made = plan if len(found) == len(plan.tensors) else plan.of(found)
-            report.print_plan(made, list(found.values()), fold=folds(show_all))
+            found = [each for t, each in pairs if t.name in written]
+            report.print_plan(made, found, fold=folds(show_all))
 
 
 def _check_config(plan: Plan, config: str, *, strict: bool, quiet: bool) -> None:
@@ -252,18 +298,3 @@ def _ranks(said: str | None, rank: int | None, world_size: int | None) -> Ranks 
     if rank is None or world_size is None:
         raise GlorotError("--rank and --world-size go together")
     return checked_ranks(rank, world_size)
-
-
-def _checkpoint(
-    path: str, only: Sequence[str] | None, resize: Sequence[str] | None, key: str | None
-) -> Checkpoint:
-    from glorot_cli.writing.checkpoint import FILLINGS, Checkpoint, Filling
-
-    filling: dict[str, Filling] = {}
-    for text in resize or ():
-        glob, _, said = text.rpartition("=")
-        how = next((each for each in FILLINGS if each == said), None)
-        if not glob or how is None:
-            raise GlorotError(f"--resize: expected GLOB={'|'.join(FILLINGS)}, found {shown(text)}")
-        filling[glob] = how
-    return Checkpoint.read(path, only or (), filling, key)

@@ -74,6 +74,23 @@ TinyOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Guess no axes and no initializer: fail instead.")
 ]
+InitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--init",
+        metavar="GLOB=INITIALIZER",
+        help="Start the tensors of these names so, whatever else decides them.",
+    ),
+]
+StartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="DIALECT",
+        help="Of a weight file: start what names do not decide as keras, torch or jax does, or "
+        "as-found in the file.",
+    ),
+]
 AllOption = Annotated[
     bool, typer.Option("--all", help="On a terminal, do not fold repeated tensors into a row.")
 ]

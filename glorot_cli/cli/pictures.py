@@ -59,7 +59,7 @@ def plot(
         from glorot_cli.checks.pairing import plan_of_file
         from glorot_cli.effects.comparison import compare as compare_plan
 
-        made = plan_of_file(file) if holds_weights else planned(file, seed, dims=set_)
+        made = plan_of_file(file) if holds_weights else planned(file, seed, dims=set_).plan
         made = made.selected(include or (), exclude or ())
         plot_effects(compare_plan(made, initializers(compare), batch, seeds), output, force=force)
         return
@@ -73,6 +73,6 @@ def plot(
             workers=workers,
         )
     else:
-        made = planned(file, seed, dims=set_).selected(include or (), exclude or ())
+        made = planned(file, seed, dims=set_).plan.selected(include or (), exclude or ())
         portraits = portraits_of_plan(made)
     plot_histograms(portraits, output, force=force)

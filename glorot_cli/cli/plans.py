@@ -16,6 +16,7 @@ from glorot_cli.cli.options import (
     FamilyOption,
     FansOption,
     IncludeOption,
+    InitOption,
     JsonOption,
     KeyOption,
     MeasuredSeedsOption,
@@ -25,15 +26,15 @@ from glorot_cli.cli.options import (
     SeedOption,
     SetOption,
     SpecPath,
+    StartOption,
     StrictOption,
     TinyOption,
     choice,
     folds,
     initializers,
     note,
-    note_all,
 )
-from glorot_cli.cli.specs import planned, read_model, read_settings
+from glorot_cli.cli.specs import note_derived, planned, read_model, read_settings
 from glorot_cli.errors import GlorotError, shown
 from glorot_cli.fans import FAN_RULES
 
@@ -46,6 +47,8 @@ def plan(
     set_: SetOption = None,
     family: FamilyOption = None,
     tiny: TinyOption = False,
+    init: InitOption = None,
+    start: StartOption = None,
     key: KeyOption = None,
     strict: StrictOption = False,
     include: IncludeOption = None,
@@ -62,9 +65,20 @@ def plan(
     from glorot_cli.report import documents
     from glorot_cli.report import tables as report
 
-    made = planned(
-        spec, seed, dtype, set_, rng, strict=strict, family=family, tiny=tiny, key=key
-    ).selected(include or (), exclude or ())
+    found = planned(
+        spec,
+        seed,
+        dtype,
+        set_,
+        rng,
+        strict=strict,
+        family=family,
+        tiny=tiny,
+        init=init,
+        start=start,
+        key=key,
+    )
+    made = found.plan.selected(include or (), exclude or ())
     if not made.entries:
         raise GlorotError("no tensor's name matches --include and --exclude")
     for notice in made.notices:
@@ -89,6 +103,7 @@ def plan(
         contrast.print_comparison(compared)
     elif not quiet:
         report.print_plan(made, fold=folds(show_all))
+    note_derived(found.derived, found.plan, quiet)
 
 
 def explain(
@@ -105,7 +120,7 @@ def explain(
     print(
         explain_initializer(name)
         if spec is None
-        else explain_tensor(planned(spec, seed, dims=set_), name)
+        else explain_tensor(planned(spec, seed, dims=set_).plan, name)
     )
 
 
@@ -171,30 +186,34 @@ def spec(
     family: FamilyOption = None,
     tiny: TinyOption = False,
     key: KeyOption = None,
+    start: StartOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a spec of what a file describes."""
-    from glorot_cli.derive import comments, derive, spec_text
+    from glorot_cli.derive import Derived, comments, derive, spec_text
+    from glorot_cli.derive.guesses import guess_line, notes_of
     from glorot_cli.dtypes import DTYPES
     from glorot_cli.report import documents
 
     choice("--dtype", dtype, DTYPES)
     model = None
     if key is None:
-        model = read_model(file, read_settings(set_), dtype, family, tiny=tiny)
+        model = read_model(file, read_settings(set_), dtype, family, tiny=tiny, start=start)
     if model is None:
         if dtype is not None or set_:
             raise GlorotError("--dtype and --set change a config.json; here, edit the spec")
-        derived, notices = derive(file, key)
-        note_all(notices, quiet=False)
-        said = comments(derived)
+        found = derive(file, start, key=key)
     else:
-        derived = dict(model.spec)
-        said = comments(derived) if model.is_guess else ()
+        found = model.derived or Derived(dict(model.spec))
+    for text in notes_of(found):
+        note(text, quiet=False)
+    line = guess_line(found, found.guesses)
+    if line is not None:
+        note(line, quiet=False)
     if json:
-        documents.print_json(derived)
+        documents.print_json(found.spec)
     else:
-        print(spec_text(derived, said), end="")
+        print(spec_text(found.spec, comments(found)), end="")
 
 
 def schema() -> None:

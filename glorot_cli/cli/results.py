@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glorot_cli.errors import GlorotError, shown
 
 if TYPE_CHECKING:
+    from glorot_cli.derive.derived import Derived
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
 
@@ -27,7 +28,8 @@ _RANGE = re.compile(r"(\d+):(\d+)", re.ASCII)
 class Result(NamedTuple):
     """Hold one file that is asked for: what it is of, and where it goes.
 
-    `start` is the plan of the first seed, which the results of one spec and dtype share.
+    `start` is the plan of the first seed, which the results of one spec and dtype share; `derived`
+    says how the spec of a file was come by.
     """
 
     spec: str
@@ -36,6 +38,7 @@ class Result(NamedTuple):
     output: str
     start: Plan
     model: ModelConfig | None
+    derived: Derived | None = None
 
     def plan(self) -> Plan:
         """Return the plan of this result's seed."""
@@ -50,7 +53,7 @@ def asked_results(
     output: str,
     seed: str | None,
     dtype: str | None,
-    planned: Callable[..., tuple[Plan, ModelConfig | None]],
+    planned: Callable[..., tuple[Plan, ModelConfig | None, Derived | None]],
 ) -> list[Result]:
     """Plan what is asked for, and name where each result goes; several need a placeholder.
 
@@ -75,7 +78,9 @@ def asked_results(
         drawn: int | None = None
         text = read_source(spec) if spec == STDIN and len(dtypes or ()) > 1 else None
         for each in dtypes or (None,):
-            start, model = planned(spec, None if seeds is None else seeds[0], each, text=text)
+            start, model, derived = planned(
+                spec, None if seeds is None else seeds[0], each, text=text
+            )
             if start.seed_was_drawn:
                 if drawn is not None:
                     start = replace(reseeded(start, drawn), seed_was_drawn=True)
@@ -86,7 +91,7 @@ def asked_results(
             for one in seeds or [start.seed]:
                 values = {"seed": one, "stem": stem_of(spec), "dtype": said}
                 name = filled(output, values) if is_pattern else output
-                results.append(Result(spec, said, one, name, start, model))
+                results.append(Result(spec, said, one, name, start, model, derived))
     check_names(output, results)
     return results
 

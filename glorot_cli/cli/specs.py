@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glorot_cli.cli.options import choice, note, note_all
 from glorot_cli.errors import GlorotError, SpecError, listed, shown
 
 if TYPE_CHECKING:
+    from glorot_cli.derive import Derived
     from glorot_cli.derive.models import Model
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
     from glorot_cli.spec.source import Source
+
+
+class Planned(NamedTuple):
+    """Hold a plan, the config.json that its spec is or holds, and how a file's spec was come by."""
+
+    plan: Plan
+    config: ModelConfig | None
+    derived: Derived | None
 
 
 def planned(
@@ -25,27 +34,13 @@ def planned(
     strict: bool = False,
     family: str | None = None,
     tiny: bool = False,
-    key: str | None = None,
-) -> Plan:
-    return plan_and_config(
-        spec, seed, dtype, dims, rng, strict=strict, family=family, tiny=tiny, key=key
-    )[0]
-
-
-def plan_and_config(
-    spec: str,
-    seed: int | None = None,
-    dtype: str | None = None,
-    dims: Sequence[str] | None = None,
-    rng: str | None = None,
-    *,
-    strict: bool = False,
-    family: str | None = None,
-    tiny: bool = False,
+    init: Sequence[str] | None = None,
+    start: str | None = None,
+    with_state: bool = False,
     text: Source | None = None,
     key: str | None = None,
-) -> tuple[Plan, ModelConfig | None]:
-    """Plan what a path describes, with the config.json that it is or holds, if any.
+) -> Planned:
+    """Plan what a path describes.
 
     `text` is the spec's where it has been read already, as standard input is for several plans.
     `key` chooses the mapping of weights in a file of torch's.
@@ -61,20 +56,30 @@ def plan_and_config(
         "seed": seed,
         "dtype": choice("--dtype", dtype, DTYPES),
         "rng": choice("--rng", rng, tuple(STREAMS)),
+        "overrides": [_override(text) for text in init or ()] or None,
     }
     given = {key: value for key, value in overrides.items() if value is not None}
     settings = read_settings(dims)
-    model = read_model(spec, settings, dtype, family, tiny=tiny)
+    model = read_model(spec, settings, dtype, family, tiny=tiny, start=start, with_state=with_state)
     if model is not None:
         try:
             plan = make_plan(load_spec(model.spec, given, model.left), strict=strict)
         except SpecError as error:
             error.where = str(model.config.path)
             raise
-        return plan.guessed() if model.is_guess else plan, model.config
-    readable, is_guess = _readable(spec, key) if text is None else (text, False)
-    plan = make_plan(load_spec(readable, given, settings), strict=strict)
-    return plan.guessed() if is_guess else plan, None
+        config, derived = model.config, model.derived
+    else:
+        readable, derived = (
+            _readable(spec, start, key, with_state=with_state) if text is None else (text, None)
+        )
+        plan, config = make_plan(load_spec(readable, given, settings), strict=strict), None
+    if derived is not None:
+        from glorot_cli.derive.guesses import guess_line
+
+        plan = plan.guessed(derived.guesses)
+        if strict and (line := guess_line(derived, plan.guesses)) is not None:
+            raise GlorotError(f"--strict: {line}; choose with --init, or write a spec")
+    return Planned(plan, config, derived)
 
 
 def read_model(
@@ -84,16 +89,23 @@ def read_model(
     family: str | None,
     *,
     tiny: bool = False,
+    start: str | None = None,
+    with_state: bool = False,
 ) -> Model | None:
     """Read a config.json or a folder with one; None if it is neither.
 
     Raises:
         GlorotError: if it is neither, but has a family or is to be tiny.
     """
+    if start is not None:
+        from glorot_cli.derive import STARTS
+
+        choice("--start", start, STARTS)
     if not spec.endswith((".yaml", ".yml")) and spec != "-":
         from glorot_cli.derive.models import read_model as read
 
-        if (model := read(spec, settings, dtype, family, tiny=tiny)) is not None:
+        model = read(spec, settings, dtype, family, tiny=tiny, start=start, with_state=with_state)
+        if model is not None:
             return model
     if tiny:
         raise GlorotError(f"--tiny is for a config.json with a model_type, and {spec} is none")
@@ -112,31 +124,52 @@ def note_guesses(plan: Plan, quiet: bool) -> None:
     ]
     if guessed:
         note(f"guessed: {', '.join(guessed)}", quiet)
-    if plan.guesses:
-        note(
-            f"{len(plan.guesses)} of {len(plan.tensors)} initializers are guessed from names and "
-            f"shapes: {listed(plan.guesses)}; glorot spec shows them all",
-            quiet,
-        )
 
 
-def _readable(spec: str, key: str | None = None) -> tuple[str | dict[str, Any], bool]:
-    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is.
+def note_derived(derived: Derived | None, plan: Plan, quiet: bool) -> None:
+    """Say what a file's spec leaves out, and what of it is guessed by names."""
+    if derived is None:
+        return
+    from glorot_cli.derive.guesses import guess_line, notes_of
 
-    The second part tells whether initializers are guessed.
-    """
+    for text in notes_of(derived):
+        note(text, quiet)
+    line = guess_line(derived, plan.guesses)
+    if line is not None:
+        note(f"{line}; glorot spec shows them all", quiet)
+
+
+def _readable(
+    spec: str, start: str | None, key: str | None, *, with_state: bool
+) -> tuple[Any, Derived | None]:
+    """Make a spec of a weight file or a model's configuration; leave a spec's path as it is."""
     if not spec.endswith((".yaml", ".yml")) and spec != "-":
-        from glorot_cli.derive import comments, derive, describes_weights
+        from glorot_cli.derive import derive, describes_weights
 
         if describes_weights(spec):
-            derived, notices = derive(spec, key)
-            note_all(notices, quiet=False)
-            is_guess = bool(comments(derived))
-            derived.pop("seed", None)
-            return derived, is_guess
+            derived = derive(spec, start, key=key, with_state=with_state)
+            note_all(derived.notices, quiet=False)
+            return {k: v for k, v in derived.spec.items() if k != "seed"}, derived
     if key is not None:
         raise GlorotError(f"--key is for the files that torch.save writes, and {spec} is none")
-    return spec, False
+    if start is not None:
+        raise GlorotError(
+            f"--start chooses for a file of which only names are known; {spec} says how it starts"
+        )
+    return spec, None
+
+
+def _override(text: str) -> dict[str, Any]:
+    """Read GLOB=INITIALIZER, whose initializer is YAML's, as a rule."""
+    from glorot_cli.spec.source import parse
+
+    glob, equals, value = text.partition("=")
+    if not equals or not glob or not value.strip():
+        raise GlorotError(
+            "--init: expected a glob and an initializer such as '*/kernel=he_normal', "
+            f"found {shown(text)}"
+        )
+    return {glob: parse(value, f"--init {glob}").data}
 
 
 def read_settings(texts: Sequence[str] | None) -> dict[str, object]:

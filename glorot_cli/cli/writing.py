@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,23 @@ class Way(NamedTuple):
     dask: str | None
     workers: int | None
     force: bool
+    key: str | None = None
+
+    def base_of(self, result: Result) -> Checkpoint | None:
+        """Return the older file of a result: the spec itself where it is one that keeps a part.
+
+        Where a spec says what is kept, and no option does, the rest is drawn.
+        """
+        marked = any(tensor.kept for tensor in result.start.tensors)
+        base = self.base
+        if base is not None:
+            chosen = bool(base.only or base.resize or base.rows)
+            return replace(base, marked=marked and not chosen)
+        if not marked or result.derived is None:
+            return None
+        from glorot_cli.writing.checkpoint import Checkpoint
+
+        return Checkpoint.read(result.spec, key=self.key, marked=True)
 
     def beside(self, result: Result) -> dict[str, bytes] | None:
         """Return the texts that go beside a model's weights; None where they are no folder."""
@@ -93,7 +111,7 @@ class Way(NamedTuple):
                 plan,
                 result.output,
                 format=self.format,
-                base=self.base,
+                base=self.base_of(result),
                 ranks=self.ranks,
                 resume=self.resume,
                 **settings,
@@ -103,7 +121,12 @@ class Way(NamedTuple):
         from glorot_cli.writing.cluster import write_on_cluster
 
         return write_on_cluster(
-            self.dask, plan, result.output, base=self.base, resume=self.resume, **settings
+            self.dask,
+            plan,
+            result.output,
+            base=self.base_of(result),
+            resume=self.resume,
+            **settings,
         )
 
 

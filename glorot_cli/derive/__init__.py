@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from glorot_cli.derive.derived import Derived
 from glorot_cli.derive.text import spec_text
-from glorot_cli.errors import FormatError
+from glorot_cli.errors import FormatError, GlorotError
+
+if TYPE_CHECKING:
+    from glorot_cli.formats.stored import StoredFile
 
 __all__ = [
-    "Derived", "comments", "derive", "derive_spec", "describes_weights", "is_description",
-    "spec_text",
+    "STARTS", "Derived", "comments", "derive", "derive_spec", "describes_weights",
+    "is_description", "spec_text",
 ]  # fmt: skip
+
+AS_FOUND = "as-found"
+# The conventions for what names leave open.
+STARTS = ("keras", "torch", "jax", AS_FOUND)
 
 
 def describes_weights(path: str) -> bool:
@@ -72,33 +79,24 @@ def is_description(path: str) -> bool:
         return False
 
 
-class Derived(NamedTuple):
-    """Hold the spec of what a file describes, as plain data, and what else is to be said of it."""
+def derive(
+    path: str | os.PathLike[str],
+    start: str | None = None,
+    *,
+    key: str | None = None,
+    with_state: bool = False,
+) -> Derived:
+    """Return the spec of what a file describes, and how it was come by.
 
-    spec: dict[str, Any]
-    notices: tuple[str, ...] = ()
-
-
-def derive_spec(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Any]:
-    """Return the spec, as plain data, of what a file describes.
-
-    `key` chooses the mapping of weights in a file of torch's.
-
-    Raises:
-        FormatError: if it is not a file that a spec can be made of.
-    """
-    return derive(path, key).spec
-
-
-def derive(path: str | os.PathLike[str], key: str | None = None) -> Derived:
-    """Do as `derive_spec` does, with what was left out or chosen.
+    `start` is the convention for what names do not decide, one of `STARTS`; `key` chooses the
+    mapping of weights in a file of torch's; `with_state` keeps an optimizer's state too.
 
     Raises:
         FormatError: if it is not a file that a spec can be made of.
+        GlorotError: if it says itself how it starts, and `start` too.
     """
     # None of these is for a config.json or a spec, which most are.
     from glorot_cli.derive.keras_config import read_config, spec_of_config
-    from glorot_cli.derive.weights import spec_of_weights
     from glorot_cli.formats import npz
     from glorot_cli.formats.foreign import foreign_kind
     from glorot_cli.formats.reading import is_torch, read_headers
@@ -108,11 +106,60 @@ def derive(path: str | os.PathLike[str], key: str | None = None) -> Derived:
         is_config = file.is_file() and is_keras_config(file) and not npz.is_npz(file)
         is_config = is_config and key is None and not is_torch(file)
         if is_config and not foreign_kind(file):
+            check_start(start, file)
             return Derived(_carried(file) or spec_of_config(read_config(file), str(file)))
     except OSError as error:
         raise FormatError(f"cannot read {file}: {error.strerror}") from None
-    stored = read_headers(file, key)
-    return Derived(spec_of_weights(stored), stored.notices)
+    return derive_stored(read_headers(file, key), start, with_state=with_state)
+
+
+def derive_stored(
+    file: StoredFile,
+    start: str | None = None,
+    std: float | None = None,
+    *,
+    with_state: bool = False,
+) -> Derived:
+    """Do as `derive` does, for a file whose headers are read.
+
+    `std` is that of kernels and embeddings where `start` says no convention.
+    """
+    from glorot_cli.derive.conventions import CONVENTIONS, of_range
+    from glorot_cli.derive.weights import carried_spec, spec_of_weights
+
+    found = None
+    convention = None if std is None else of_range(std)
+    if start == AS_FOUND and carried_spec(file) is None:
+        from glorot_cli.derive.as_found import initializers_in
+
+        found = initializers_in(file)
+    elif start is not None:
+        convention = CONVENTIONS.get(start)
+    derived = spec_of_weights(file, convention, found, with_state=with_state)
+    if not derived.guesses:
+        check_start(start, file.path)
+    return derived
+
+
+def check_start(start: str | None, path: Path) -> None:
+    """Check that no convention is chosen for what says itself how it starts.
+
+    Raises:
+        GlorotError: if one is.
+    """
+    if start is not None:
+        raise GlorotError(
+            f"--start chooses for a file of which only names are known; {path} says how it starts"
+        )
+
+
+def derive_spec(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Any]:
+    """Return the spec, as plain data, of what a file describes.
+
+    Raises:
+        FormatError: if it is not a file that a spec can be made of.
+    """
+    return derive(path, key=key).spec
 
 
 def _carried(file: Path) -> dict[str, Any] | None:
@@ -127,9 +174,9 @@ def _carried(file: Path) -> dict[str, Any] | None:
     return None if stored is None else carried_spec(stored)
 
 
-def comments(spec: Mapping[str, Any]) -> tuple[str, ...]:
+def comments(derived: Derived) -> tuple[str, ...]:
     """Return what a derived spec tells its reader first."""
-    if "seed" in spec or "initializers" not in spec:
+    if not derived.guesses and not derived.kept:
         return ()
     return (
         "Names, shapes and dtypes are the file's. Axes and initializers are conventions: check",

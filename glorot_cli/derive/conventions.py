@@ -1,119 +1,115 @@
-"""How a tensor of a foreign file is taken to start, by its name and shape.
-
-Conventions, for the user to check: biases, betas, running means and whole numbers are zeros; other
-vectors are ones; embeddings are normal with a stddev of 0.02; every other tensor is glorot_uniform.
-Axes are in torch's order in safetensors files, and in Keras's elsewhere; experts come first.
-"""
+"""What frameworks start kernels, biases and embeddings with, and whose names a file has."""
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from glorot_cli.derive.folding import Folded, split_name
-from glorot_cli.dtypes import PRECISIONS
-from glorot_cli.fans import Shape
+from glorot_cli.derive.places import Surroundings
+from glorot_cli.derive.starts import BIAS, EMBEDDING, KERNEL, Start, order_of
+from glorot_cli.formats.stored import StoredTensor
 
-INITIALIZERS: dict[str, Any] = {
-    "zeros": "zeros",
-    "ones": "ones",
-    "embedding": {"name": "random_normal", "stddev": 0.02},
-    "kernel": "glorot_uniform",
+
+class Convention(NamedTuple):
+    """Hold the initializers of what a file's names do not decide, and why these."""
+
+    kernel: Any
+    embedding: Any
+    bias: Any
+    source: str = "convention"
+
+
+_TORCH_KERNEL = {"name": "kaiming_uniform", "a": "sqrt(5)"}
+# nn.Linear and nn.Embedding; Dense and Embedding of Keras; Dense and Embed of Flax.
+CONVENTIONS: dict[str, Convention] = {
+    "keras": Convention("glorot_uniform", "random_uniform", "zeros", "convention of keras"),
+    "torch": Convention(
+        _TORCH_KERNEL, {"name": "normal", "std": 1.0}, "torch_bias", "convention of torch"
+    ),
+    "jax": Convention(
+        "lecun_normal",
+        {"name": "variance_scaling", "mode": "fan_out", "distribution": "untruncated_normal"},
+        "zeros",
+        "convention of jax",
+    ),
 }
-_ZERO = re.compile(
-    r"(^|[./_])(bias\w*|beta|running_mean|moving_mean|b|num_batches_tracked)$"
-    # In Keras's .weights.h5 variables have numbers for names.
-    r"|cell(_[0-9]+)?/vars/2$|_dense/vars/1$"
+# Where no framework's names are found.
+UNKNOWN = Convention("glorot_uniform", {"name": "random_normal", "stddev": 0.02}, "zeros")
+
+
+def of_range(std: float) -> Convention:
+    """Return the convention of transformers' models, from `initializer_range` of a config.json."""
+    normal = {"name": "normal", "std": std}
+    return Convention(normal, normal, "zeros", "initializer_range of config.json")
+
+
+def initializer_of(start: Start, convention: Convention) -> Any:
+    """Return what a tensor is initialised with; None if it is kept."""
+    if not start.is_convention:
+        return start.initializer
+    words = {KERNEL: convention.kernel, EMBEDDING: convention.embedding, BIAS: convention.bias}
+    if isinstance(start.initializer, str):
+        return words[start.initializer]
+    # An embedding that starts smaller than torch's own.
+    return start.initializer if convention is CONVENTIONS["torch"] else convention.embedding
+
+
+_KERAS_WORDS = frozenset((
+    "gamma", "beta", "moving_mean", "moving_variance", "embeddings", "recurrent_kernel",
+    "depthwise_kernel", "pointwise_kernel",
+))  # fmt: skip
+_TORCH_WORDS = re.compile(
+    r"(in_proj_)?weight|weight_(v|orig)|weight_(ih|hh)(_l\d+)?(_reverse)?|original1?|running_var"
 )
-_EMBEDDING = re.compile(
-    r"(?i)embed|(^|[./])(wte|wpe|tok_emb|pos_emb|cls_token|mask_token)([./]|$)|^shared\.weight$"
-)
-_VARIABLE = re.compile(r"(?:^|(\w*)/)vars/([0-9]+)$")
-_MOST_RULES = 24
-_MOST_TRIALS = 400
-_MOST_MATCHES = 2_000_000
+_JAX_TOPS = frozenset(("params", "batch_stats", "state"))
 
 
-def kind_of(name: str, shape: Shape, dtype: str) -> str:
-    """Return which of `INITIALIZERS` a tensor is taken for."""
-    if dtype not in PRECISIONS or _ZERO.search(name):
-        return "zeros"
-    if len(shape) > 1:
-        # What embeds patches of an image is a convolution.
-        return "embedding" if len(shape) < 4 and _EMBEDDING.search(name) else "kernel"
-    match = _VARIABLE.search(name)
-    if match is None:
-        return "ones"
-    return "ones" if "normalization" in (match[1] or "") and match[2] in "03" else "zeros"
+def dialect_of(tensors: Sequence[StoredTensor], others: Surroundings) -> str | None:
+    """Tell whose names a file has, by the words of most of its kernels."""
+    words: Counter[str] = Counter()
+    tops, auto = set(), 0
+    has_variables = False
+    for tensor in tensors:
+        place = others.places[tensor.name]
+        words[place.leaf] += 1
+        tops.add(place.above[-1] if place.above else "")
+        # Flax's own names of layers: Dense_0, Conv_1.
+        auto += any(re.fullmatch(r"[A-Z][A-Za-z]*_\d+", word) for word in place.above)
+        has_variables |= place.separator == "/" and "/vars/" in f"/{tensor.name}"
+    weights = sum(count for word, count in words.items() if _TORCH_WORDS.fullmatch(word))
+    if weights > words["kernel"] + words["w"]:
+        return "torch"
+    if has_variables or any(tensor.name.endswith(":0") for tensor in tensors):
+        return "keras"
+    if words["w"] and not words["kernel"]:
+        return "jax" if words["b"] or any("/~/" in each.name for each in tensors) else None
+    if not _KERAS_WORDS.isdisjoint(words):
+        return "keras"
+    if words["kernel"]:
+        dotted = any(others.places[t.name].separator == "." for t in tensors)
+        scaled = words["scale"] or words["embedding"]
+        return "jax" if auto or dotted or scaled or tops & _JAX_TOPS else "keras"
+    return "keras" if any(re.fullmatch(r"[Wb](_[a-z])?", word) for word in words) else None
 
 
-def axes_of(name: str, shape: Shape, kind: str, is_torch: bool) -> str | None:
-    """Return the roles that a tensor's axes are taken for."""
-    rank = len(shape)
-    if rank < 2 or kind in ("zeros", "ones"):
-        return None
-    if kind == "embedding":
-        return "IO" if rank == 2 else None
-    field = "DHW"[-(rank - 2) :] if 2 < rank < 6 else "B" * (rank - 2)
-    if rank == 3 and "expert" in name:
-        return "BOI" if is_torch else "BIO"
-    return f"OI{field}" if is_torch else f"{field}IO"
+def settled_axes(axes: str | None, order: str) -> str | None:
+    """Fill in the order of axes where neither a tensor's name nor what is beside it says it.
 
-
-# The texts around the indices of names, and what their tensors are taken for.
-Family = tuple[tuple[str, ...], str]
-
-
-def family_of(tensor: Folded) -> Family:
-    """Return what a tensor has in common with all that one rule may decide."""
-    return split_name(tensor.first), tensor.kind
-
-
-def rules_for(folded: Iterable[Folded]) -> tuple[list[dict[str, Any]], set[Family]]:
-    """Return rules that say how most tensors start, and the families that must say so themselves.
-
-    A rule is the shortest ending of a name that only tensors of one kind have.
+    `order` is the file's: `OI` or `IO`.
     """
-    samples: dict[Family, str] = {}
-    for tensor in folded:
-        samples.setdefault(family_of(tensor), tensor.first)
-    several = Counter(texts for texts, _ in samples)
-    alone = {family for family in samples if several[family[0]] > 1 and family[1] != "kernel"}
-    undecided = {family: name for family, name in samples.items() if family not in alone}
-    trials = min(_MOST_TRIALS, _MOST_MATCHES // max(1, len(samples)))
-    rules: list[dict[str, Any]] = []
-    for family in sorted(undecided, key=lambda family: list(INITIALIZERS).index(family[1])):
-        texts, kind = family
-        if kind == "kernel" or family not in undecided:
-            continue
-        for glob in _endings(texts) if len(rules) < _MOST_RULES else ():
-            trials -= 1
-            pattern = re.compile(fnmatch.translate(glob))
-            matched = [other for other, name in undecided.items() if pattern.match(name)]
-            if trials >= 0 and all(other[1] == kind for other in matched):
-                rules.append({glob: INITIALIZERS[kind]})
-                break
-        else:
-            matched = [family]
-            alone.add(family)
-        for other in matched:
-            del undecided[other]
-    if undecided:
-        rules.append({"*": INITIALIZERS["kernel"]})
-    return rules, alone
+    if axes is None or "??" not in axes:
+        return axes
+    field = axes.replace("??", "")
+    if field.startswith("B") and axes.startswith("B"):
+        return f"B{order}"
+    return f"OI{field}" if order == "OI" else f"{field}IO"
 
 
-def _endings(texts: Sequence[str]) -> Iterator[str]:
-    """Yield the endings of a name from its separators on, as globs, the shortest first.
-
-    The number of one of Keras's variables says nothing by itself.
-    """
-    if _VARIABLE.search(texts[-1]):
-        return
-    whole = "*".join(re.sub(r"[*?[]", "[\\g<0>]", text) for text in texts)
-    for match in reversed(list(re.finditer(r"[./]", whole))):
-        yield "*" + whole[match.start() :]
-    yield whole
+def order_in(tensors: Sequence[StoredTensor], others: Surroundings, container: str) -> str:
+    """Return the order of most kernels of a file that say theirs, or else the container's."""
+    counts = Counter(order_of(others.places[t.name].leaf) for t in tensors if len(t.shape) > 1)
+    if counts["OI"] == counts["IO"]:
+        return "OI" if container == "torch" else "IO"
+    return "OI" if counts["OI"] > counts["IO"] else "IO"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from glorot_cli.fans import Shape
 
@@ -14,6 +14,8 @@ _INDEX = re.compile(
     r"(?<![A-Za-z0-9_])(?<!\bvars/)[0-9]{1,6}(?![A-Za-z0-9_])|(?<=_)[0-9]{1,6}(?=/)"
 )
 _VARIABLES = "ijklmnop"
+_MARK = "\0"
+_TWIN = re.compile(f"{_MARK}([0-9]+){_MARK}")
 # What an index may be called, and so nothing else.
 VARIABLE = re.compile(rf"[{_VARIABLES}][0-9]*")
 # Nobody needs more in one name, and each is a level of recursion.
@@ -21,12 +23,13 @@ _MOST_INDICES = 32
 
 
 class Named(NamedTuple):
-    """Hold a tensor's name, shape and dtype, and what kind of tensor it is taken for."""
+    """Hold a tensor's name, shape and dtype, its kind, and what else its entry says."""
 
     name: str
     shape: Shape
     dtype: str
     kind: str = ""
+    more: Mapping[str, Any] = {}
 
 
 class Repeat(NamedTuple):
@@ -50,6 +53,7 @@ class Folded:
     shape: Shape
     dtype: str
     kind: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
     repeats: tuple[Repeat, ...] = ()
 
 
@@ -66,7 +70,11 @@ def fold(tensors: Iterable[Named]) -> list[Folded]:
         texts = split_name(tensor.name)
         indices = tuple(map(int, _INDEX.findall(tensor.name))) if len(texts) > 1 else ()
         templates.setdefault(texts, []).append((indices, tensor))
-    return [folded for texts, items in templates.items() for folded in _fold(texts, "", items, 0)]
+    result = []
+    for texts, items in templates.items():
+        merged, reduced = _without_twins(texts, items)
+        result += _fold(merged, (), "", reduced, 0)
+    return result
 
 
 def split_name(name: str) -> tuple[str, ...]:
@@ -83,23 +91,52 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if index % 2 else (1, part) for index, part in enumerate(parts)]
 
 
-def _fold(texts: Sequence[str], prefix: str, items: list[_Item], depth: int) -> list[Folded]:
-    """Fold the indices from `depth` on; `prefix` is the name up to there."""
-    prefix += texts[depth]
+def _without_twins(texts: Sequence[str], items: list[_Item]) -> tuple[Sequence[str], list[_Item]]:
+    """Take out each index that is always the same as one before, as in conv2d_3/conv2d_3.
+
+    In the texts a mark and the number of that index stand in its place.
+    """
+    count = len(texts) - 1
+    twins = {}
+    for later in range(1, count):
+        same = (p for p in range(later) if all(i[p] == i[later] for i, _ in items))
+        first = next(same, None)
+        if first is not None and len({i[later] for i, _ in items}) > 1:
+            twins[later] = first
+    left = [place for place in range(count) if place not in twins]
+    merged = [texts[0]]
+    for place in range(count):
+        if place in twins:
+            merged[-1] += f"{_MARK}{left.index(twins[place])}{_MARK}{texts[place + 1]}"
+        else:
+            merged.append(texts[place + 1])
+    return merged, [(tuple(i[place] for place in left), tensor) for i, tensor in items]
+
+
+def _fold(
+    texts: Sequence[str], written: tuple[str, ...], prefix: str, items: list[_Item], depth: int
+) -> list[Folded]:
+    """Fold the indices from `depth` on; `prefix` is the name up to there.
+
+    `written` says how the indices before it are written.
+    """
+    prefix += _TWIN.sub(lambda match: written[int(match[1])], texts[depth])
     if depth == len(texts) - 1:
         tensor = items[0][1]
-        return [Folded(prefix, tensor.name, tensor.shape, tensor.dtype, tensor.kind)]
+        return [Folded(prefix, *tensor)]
     by_value: dict[int, list[_Item]] = {}
     for indices, tensor in items:
         by_value.setdefault(indices[depth], []).append((indices, tensor))
     result = []
     for start, stop in _runs(by_value, depth):
         if stop - start == 1:
-            result += _fold(texts, f"{prefix}{start}", by_value[start], depth + 1)
+            here = (*written, str(start))
+            result += _fold(texts, here, f"{prefix}{start}", by_value[start], depth + 1)
             continue
         number = depth // len(_VARIABLES)
         variable = f"{_VARIABLES[depth % len(_VARIABLES)]}{number or ''}"
         repeat = Repeat(variable, start, stop, prefix)
+        here = (*written, f"{{{variable}}}")
         result += [
             Folded(
                 inner.name,
@@ -107,9 +144,10 @@ def _fold(texts: Sequence[str], prefix: str, items: list[_Item], depth: int) -> 
                 inner.shape,
                 inner.dtype,
                 inner.kind,
+                inner.more,
                 (repeat, *inner.repeats),
             )
-            for inner in _fold(texts, f"{prefix}{{{variable}}}", by_value[start], depth + 1)
+            for inner in _fold(texts, here, f"{prefix}{here[-1]}", by_value[start], depth + 1)
         ]
     return result
 
@@ -117,8 +155,8 @@ def _fold(texts: Sequence[str], prefix: str, items: list[_Item], depth: int) -> 
 def _runs(by_value: dict[int, list[_Item]], depth: int) -> list[tuple[int, int]]:
     """Find the runs of consecutive values below which all is alike."""
 
-    def alike(value: int) -> list[tuple[tuple[int, ...], Shape, str, str]]:
-        return [(indices[depth + 1 :], t.shape, t.dtype, t.kind) for indices, t in by_value[value]]
+    def alike(value: int) -> list[tuple[object, ...]]:
+        return [(indices[depth + 1 :], *tensor[1:]) for indices, tensor in by_value[value]]
 
     runs: list[tuple[int, int]] = []
     for value in sorted(by_value):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glorot_cli.derive import check_start, derive_stored
+from glorot_cli.derive.derived import Derived
 from glorot_cli.errors import GlorotError, listed, suggestion
 from glorot_cli.families import (
     NAME,
@@ -28,13 +30,13 @@ class Model:
     """Hold what a config.json, or a folder with one, comes to.
 
     `config` has the settings that were asked for; `left` are those that are the spec's to take;
-    `is_guess` tells whether initializers are guessed from names.
+    `derived` is there where initializers are guessed from the names of weights.
     """
 
     spec: Mapping[str, Any]
     config: ModelConfig
     left: Mapping[str, object]
-    is_guess: bool = False
+    derived: Derived | None = None
 
 
 def read_model(
@@ -44,6 +46,8 @@ def read_model(
     family: str | None = None,
     *,
     tiny: bool = False,
+    start: str | None = None,
+    with_state: bool = False,
 ) -> Model | None:
     """Read a config.json, or a folder with one; None if it is anything else.
 
@@ -61,21 +65,33 @@ def read_model(
     config = found.with_settings(settings, dtype)
     if family is None and not tiny and _holds_weights(place):
         # A configuration alone needs none of what reads weights, which takes long to import.
-        from glorot_cli.derive.weights import carried_spec, spec_of_weights
+        from glorot_cli.derive.weights import carried_spec
         from glorot_cli.formats.reading import read_headers
 
         stored = read_headers(place)
         carried = carried_spec(stored)
         if carried is not None:
+            check_start(start, place)
             return Model({k: v for k, v in carried.items() if k != "seed"}, config, settings)
         if config.model_type not in known_types():
-            return Model(spec_of_weights(stored), config, settings, is_guess=True)
+            derived = derive_stored(stored, start, _std_in(config), with_state=with_state)
+            return Model(derived.spec, config, settings, derived)
     chosen = family_of(config, None if family is None else Path(family))
     _check_settings(found, chosen, settings)
+    check_start(start, config.path)
     config = found.with_settings(chosen.with_aliases(found, settings), dtype)
     if tiny:
         config = config.with_settings(tiny_settings(config, chosen))
     return Model(spec_of_config(config, chosen), config, {})
+
+
+def _std_in(config: ModelConfig) -> float | None:
+    """Return the std of kernels that a configuration of any type may say."""
+    for key in ("initializer_range", "init_std", "initializer_std"):
+        _, found = config.get(key)
+        if isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < 10:
+            return float(found)
+    return None
 
 
 def _holds_weights(place: Path) -> bool:

@@ -5,15 +5,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from glorot_cli.checks.pairing import pair
-from glorot_cli.derive.conventions import INITIALIZERS, axes_of, family_of, kind_of, rules_for
+from glorot_cli.derive.conventions import (
+    CONVENTIONS,
+    UNKNOWN,
+    Convention,
+    dialect_of,
+    initializer_of,
+    order_in,
+    settled_axes,
+)
+from glorot_cli.derive.derived import Derived, Guess
 from glorot_cli.derive.folding import VARIABLE, Folded, Named, Repeat, fold
-from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
+from glorot_cli.derive.places import Surroundings
+from glorot_cli.derive.rules import family_of, rules_for, spelled
+from glorot_cli.derive.starts import QUANTISED, Start, Subject, axes_of, start_of
+from glorot_cli.dtypes import ITEM_SIZES, KEPT_BITS, PRECISIONS
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.texts import parse_json
+from glorot_cli.optimizer_state import optimizer_state
 from glorot_cli.plan import Plan, make_plan
 from glorot_cli.spec import load_spec
 
@@ -25,46 +38,132 @@ _WORTH_NAME = 3
 _MOST_AXES = 32
 
 
-def spec_of_weights(file: StoredFile) -> Entry:
+def spec_of_weights(
+    file: StoredFile,
+    convention: Convention | None = None,
+    found: Mapping[str, Any] | None = None,
+    *,
+    with_state: bool = False,
+) -> Derived:
     """Return the spec that a file says it was made from, or else one of its shapes.
+
+    `convention` says what names do not; None is that of the framework whose names they are. `found`
+    are the initializers of tensors whose own elements say them. `with_state` keeps an optimizer's
+    state, which is left out otherwise.
 
     Raises:
         FormatError: if it holds what no spec can ask for.
     """
     said = carried_spec(file)
     if said is not None:
-        return said
+        return Derived(said, notices=file.notices)
     if not file.tensors:
         raise FormatError(f"{file.path} holds no tensors")
-    for tensor in file.tensors:
+    state = optimizer_state(tensor.name for tensor in file.tensors)
+    tensors = [tensor for tensor in file.tensors if tensor.name not in state]
+    if not tensors:
+        raise FormatError(f"{file.path} holds an optimizer's state, and no weights")
+    chosen = [*tensors, *(t for t in file.tensors if with_state and t.name in state)]
+    for tensor in chosen:
         problem = _problem(tensor)
         if problem is not None:
             raise FormatError(
                 f"{file.path}: {shown(tensor.name)} {problem}, which a spec cannot ask for"
             )
-    folded = fold(
-        Named(t.name, t.shape, t.dtype, kind_of(t.name, t.shape, t.dtype)) for t in file.tensors
+    guesses = _guesses(file, tensors, convention, found or {})
+    left = () if with_state else tuple(sorted(state, key=lambda name: name))
+    kept = tuple(t.name for t in chosen if t.name not in guesses or guesses[t.name].is_kept)
+    named = [_named(t, guesses.get(t.name)) for t in chosen]
+    return Derived(
+        _spec(named, kept),
+        {name: each.guess for name, each in guesses.items() if not each.is_kept},
+        kept,
+        tuple(name for name, each in guesses.items() if each.is_quantised),
+        left,
+        file.notices,
     )
-    dtypes = Counter(tensor.dtype for tensor in file.tensors if tensor.dtype in PRECISIONS)
-    dtype = dtypes.most_common(1)[0][0] if dtypes else "float32"
+
+
+class _Guessed(NamedTuple):
+    guess: Guess
+    axes: str | None
+    more: Mapping[str, Any]
+    is_kept: bool
+    is_quantised: bool
+
+
+def _guesses(
+    file: StoredFile,
+    tensors: Sequence[StoredTensor],
+    convention: Convention | None,
+    found: Mapping[str, Any],
+) -> dict[str, _Guessed]:
+    """Guess how each tensor starts."""
+    others = Surroundings(tensors, file.labels)
+    if convention is None:
+        dialect = dialect_of(tensors, others)
+        convention = UNKNOWN if dialect is None else CONVENTIONS[dialect]
+    order = order_in(tensors, others, file.format.axes)
+    guesses = {}
+    for tensor in tensors:
+        subject = Subject(tensor, others.places[tensor.name], others)
+        start = start_of(subject)
+        if tensor.name in found and not start.is_kept:
+            axes = start.axes or (axes_of(subject) if len(tensor.shape) > 1 else None)
+            start = Start("tensors", found[tensor.name], axes)
+        guesses[tensor.name] = _guessed(tensor, start, convention, order)
+    return guesses
+
+
+def _guessed(tensor: StoredTensor, start: Start, convention: Convention, order: str) -> _Guessed:
+    initializer = initializer_of(start, convention)
+    more = dict(start.more)
+    name = initializer.get("name") if isinstance(initializer, Mapping) else initializer
+    if name != "torch_bias" or more.get("fans_of") == "{stem}.weight":
+        more.pop("fans_of", None)
+    axes = settled_axes(start.axes, order)
+    if initializer in ("zeros", "ones"):
+        axes = None
+    return _Guessed(
+        Guess(start.noun, initializer, convention.source if start.is_convention else ""),
+        axes,
+        more,
+        start.is_kept,
+        start is QUANTISED,
+    )
+
+
+def _named(tensor: StoredTensor, guessed: _Guessed | None) -> Named:
+    """Return a tensor with its initializer, or without one where it is kept."""
+    if guessed is None or guessed.is_kept:
+        return Named(tensor.name, tensor.shape, tensor.dtype, "", {"keep": True})
+    more = {**({} if guessed.axes is None else {"axes": guessed.axes}), **guessed.more}
+    return Named(tensor.name, tensor.shape, tensor.dtype, spelled(guessed.guess.initializer), more)
+
+
+def _spec(named: Sequence[Named], kept: Sequence[str]) -> Entry:
+    """Return a spec of tensors, with rules for their initializers."""
+    folded = fold(named)
+    left = frozenset(kept)
+    drawn = Counter(t.dtype for t in named if t.dtype in PRECISIONS and t.name not in left)
+    dtype = drawn.most_common(1)[0][0] if drawn else "float32"
     sizes = _Sizes(folded)
     rules, alone = rules_for(folded)
 
     def entry_of(each: Folded) -> Entry:
-        entry: Entry = {"shape": [sizes.size(size) for size in each.shape]}
-        axes = axes_of(each.first, each.shape, each.kind, file.format.axes == "torch")
-        if axes is not None:
-            entry["axes"] = axes
+        entry: Entry = {"shape": [sizes.size(size) for size in each.shape], **each.more}
         if each.dtype != dtype:
             entry["dtype"] = each.dtype
-        if family_of(each) in alone:
-            entry["initializer"] = INITIALIZERS[each.kind]
+        if each.kind and family_of(each) in alone:
+            entry["initializer"] = parse_json(each.kind)
         return entry
 
     spec: Entry = {"dims": sizes.dims} if sizes.dims else {}
     if dtype != "float32":
         spec["dtype"] = dtype
-    return {**spec, "initializers": rules, "tensors": _grouped(folded, entry_of, sizes)}
+    if rules:
+        spec["initializers"] = rules
+    return {**spec, "tensors": _grouped(folded, entry_of, sizes)}
 
 
 def carried_spec(file: StoredFile) -> Entry | None:
@@ -118,12 +217,10 @@ def _problem(tensor: StoredTensor) -> str | None:
         return "has a name of another meaning"
     if name != printable(name) or any(part in ("", ".", "..") for part in name.split("/")):
         return "has a name that is not printable, or empty between two slashes"
-    if tensor.dtype not in ITEM_SIZES:
+    if tensor.dtype not in ITEM_SIZES and tensor.dtype not in KEPT_BITS:
         return f"is of dtype {tensor.dtype}"
     if len(tensor.shape) > _MOST_AXES:
         return f"has {len(tensor.shape)} axes"
-    if 0 in tensor.shape:
-        return f"has shape {list(tensor.shape)}"
     return None
 
 

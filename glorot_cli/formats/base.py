@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -40,7 +40,8 @@ class Output:
 
     `path` is the temporary file or folder, `target` the name that it takes. `largest` is how many
     bytes a file of a set holds; `configuration` is the text of a model's, where the user gave one;
-    `checksums` are the CRC-32 of each tensor's bytes, where the writer asks for them.
+    `checksums` are the CRC-32 of each tensor's bytes, where the writer asks for them; `metadata`
+    are texts of an older file that stay.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Output:
     largest: int
     configuration: bytes | None = None
     checksums: tuple[int, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Writer(NamedTuple):

@@ -124,7 +124,7 @@ def _create(
             if tensor.dtype == "bfloat16":
                 # What Keras writes, and without which it refuses the opaque type.
                 h5py.Dataset(dataset).attrs["dtype"] = "bfloat16"
-            extents.append(Extent(index, path, dataset.get_offset()))
+            extents.append(Extent(index, path, dataset.get_offset() or 0))
             if index in aliases:
                 above, _, link = aliases[index].rpartition("/")
                 _group(groups, above).links.create_hard(link.encode(), file["/"].id, name.encode())

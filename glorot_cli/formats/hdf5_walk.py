@@ -47,7 +47,14 @@ def read_headers(path: Path, window: Window | None = None) -> StoredFile:
     found = file.listing()
     start = window[0] if window is not None else 0
     tensors = [_stored(file, start, *described) for described in found["tensors"]]
-    return StoredFile(path, FORMATS[found["layout"]], found["provenance"], tensors)
+    return StoredFile(
+        path,
+        FORMATS[found["layout"]],
+        found["provenance"],
+        tensors,
+        labels=found["labels"],
+        attributes=found["attributes"],
+    )
 
 
 def _request(path: Path, window: Window | None) -> dict[str, Any]:
@@ -115,7 +122,7 @@ class _Slabs:
             dtype = numpy_dtype(self._dtype, self._order)
         except TypeError:
             dtype = np.dtype(np.void)
-        if dtype.kind not in "biuf":
+        if dtype.kind not in "biufc":
             raise FormatError(
                 f"{self._file.path}: {shown(self._name)}: cannot read elements of "
                 f"dtype {self._dtype}"

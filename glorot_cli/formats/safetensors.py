@@ -41,20 +41,26 @@ _TYPES: dict[str, tuple[int, str | None]] = {
     "I32": (32, "int32"),
     "U32": (32, "uint32"),
     "F32": (32, "float32"),
-    "C64": (64, None),
+    "C64": (64, "complex64"),
     "F64": (64, "float64"),
     "I64": (64, "int64"),
     "U64": (64, "uint64"),
 }
 _RANK = {code: rank for rank, code in enumerate(_TYPES)}
-_NAMES = {code: name for code, (_, name) in _TYPES.items() if name is not None}
+# What NumPy has no name for keeps its code.
+_NAMES = {code: name or code for code, (_, name) in _TYPES.items()}
 _CODES = {name: code for code, name in _NAMES.items()}
 
 
 def lay_out(output: Output) -> list[Extent]:
     """Write the header, with the bytes that the library would write, and place the tensors."""
-    metadata = {"format": FRAMEWORK, "glorot": compact(output.provenance)}
+    metadata = metadata_of(output.provenance, output.metadata)
     return lay_out_tensors(output.plan, range(len(output.plan.tensors)), metadata, output.path)
+
+
+def metadata_of(provenance: Mapping[str, object], kept: Mapping[str, str]) -> dict[str, str]:
+    """Return a file's texts: its framework and provenance, and those of an older file."""
+    return {**kept, "format": FRAMEWORK, "glorot": compact(provenance)}
 
 
 def lay_out_tensors(
@@ -116,7 +122,7 @@ def read_headers(path: Path) -> StoredFile:
     check(path, lambda: _hint(header, start, size))
     tensors = [_stored(name, entry, path, start) for name, entry in header.items()]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
-    return StoredFile(path, SAFETENSORS, metadata.get("glorot"), tensors)
+    return StoredFile(path, SAFETENSORS, metadata.get("glorot"), tensors, metadata=metadata)
 
 
 def check(path: Path, hint: Callable[[], str] = str) -> None:

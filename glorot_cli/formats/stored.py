@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,10 @@ class StoredTensor:
 class StoredFile:
     """Hold a file's headers: its format, the text of its provenance, and its tensors.
 
-    `notices` are what its user should know of what was read and what was not.
+    `labels` are the names of layers by the groups of their variables in Keras's layout; `metadata`
+    are the texts of safetensors; `attributes` are the lists of names by which Keras reads its older
+    layout, by their groups and then by their own names. `notices` are what its user should know of
+    what was read and what was not.
     """
 
     path: Path
@@ -61,6 +64,9 @@ class StoredFile:
     provenance: Any
     tensors: list[StoredTensor]
     notices: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, StoredTensor]:
         """Return the tensors by their names."""

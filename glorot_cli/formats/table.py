@@ -8,13 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glorot_cli.dtypes import INTEGERS, ITEM_SIZES
+from glorot_cli.dtypes import INTEGERS, ITEM_SIZES, KEPT_BITS
 from glorot_cli.formats.base import INDEX, TORCH_INDEX, TORCH_NAMES, Format, Writer
 
 if TYPE_CHECKING:
     from glorot_cli.formats.stored import StoredFile
 
-_KERAS_DTYPES = ("float64", "float32", "float16", "bfloat16", *INTEGERS)
+_UNSIGNED = ("uint16", "uint32", "uint64")
+_KERAS_DTYPES = ("float64", "float32", "float16", "bfloat16", *INTEGERS, *_UNSIGNED)
+_NUMPY_DTYPES = (
+    "float64", "float32", "float16", *INTEGERS, *_UNSIGNED, "complex64", "complex128",
+)  # fmt: skip
+_SAFETENSORS_DTYPES = (*ITEM_SIZES, *(name for name in KEPT_BITS if name != "complex128"))
 # Reading HDF5 is left to a process that may fail on a damaged file.
 _HDF5_READER = "glorot_cli.hdf5_reader"
 
@@ -43,7 +48,7 @@ SAFETENSORS = Format(
     _read_safetensors,
     _write_safetensors,
     option="safetensors",
-    dtypes=tuple(ITEM_SIZES),
+    dtypes=_SAFETENSORS_DTYPES,
     alignment=8,
     axes="torch",
 )
@@ -94,6 +99,7 @@ H5 = Format(
     option="h5",
     names="either",
     process=_HDF5_READER,
+    dtypes=_NUMPY_DTYPES,
 )
 
 
@@ -192,6 +198,7 @@ NPY = Format(
     alignment=64,
     holds_provenance=False,
     names="nothing",
+    dtypes=_NUMPY_DTYPES,
 )
 
 
@@ -220,6 +227,7 @@ NPY_FOLDER = Format(
     _write_npy_folder,
     kind="folder",
     alignment=64,
+    dtypes=_NUMPY_DTYPES,
 )
 
 
@@ -276,7 +284,7 @@ SHARDS = Format(
     _is_shards,
     _read_shards,
     kind="shards",
-    dtypes=tuple(ITEM_SIZES),
+    dtypes=_SAFETENSORS_DTYPES,
     alignment=8,
     axes="torch",
     configuration="model",

@@ -13,6 +13,7 @@ from typing import Any
 
 from glorot_cli.child import RefusedError
 
+LONGEST_LABEL = 1000
 Shape = tuple[int, ...]
 Request = Mapping[str, Any]
 
@@ -134,6 +135,8 @@ class Walk:
         self._root = file["/"].id
         self._types: dict[str, Any] = {}
         self._counted = self._stored = 0
+        self._labels: dict[str, str] = {}
+        self._attributes: dict[str, dict[str, list[str]]] = {}
         self._kept = kept
 
     def listing(self) -> dict[str, Any]:
@@ -147,7 +150,13 @@ class Walk:
         has_layers = self._root.links.exists(b"layers")
         in_places = not tensors or any("/vars/" in f"/{name}" for _, name, *_ in tensors)
         layout = "keras" if has_layers and in_places else "h5"
-        return {"layout": layout, "provenance": self._provenance(), "tensors": tensors}
+        return {
+            "layout": layout,
+            "provenance": self._provenance(),
+            "tensors": tensors,
+            "labels": self._labels,
+            "attributes": self._attributes,
+        }
 
     def _datasets(self) -> Iterator[tuple[bytes, Any]]:
         import h5py
@@ -180,6 +189,7 @@ class Walk:
                 yield path, item
 
     def _links(self, path: bytes, group: Any) -> list[tuple[bytes, Any, bytes]]:
+        self._note(_text(path), group)
         links: list[bytes] = []
         room = self._request["objects"] - self._counted
 
@@ -192,6 +202,23 @@ class Walk:
         if len(links) > room:
             raise RefusedError(f"expected at most {self._request['objects']} objects")
         return [(path, group, link) for link in sorted(links, key=_natural, reverse=True)]
+
+    def _note(self, path: str, group: Any) -> None:
+        """Take what Keras says of a group: its layer's name, or the names of what it holds."""
+        import h5py
+
+        if h5py.h5a.get_num_attrs(group) == 0:
+            return
+        attributes = h5py.Group(group).attrs
+        if path == "vars" or path.endswith("/vars"):
+            label = _plain_text(attributes, "name")
+            if label is not None:
+                self._labels[path.removesuffix("vars").rstrip("/")] = label
+            return
+        for key in ("layer_names", "weight_names"):
+            found = _names(attributes, key)
+            if found is not None:
+                self._attributes.setdefault(path, {})[key] = found
 
     def _described(self, path: bytes, dataset: Any) -> list[Any]:
         import h5py
@@ -212,7 +239,7 @@ class Walk:
             raise RefusedError("", name, " is stored in bytes that other data is stored in")
         offset = dataset.get_offset()
         is_bfloat16 = _is_bfloat16(dataset, dtype)
-        plain = is_bfloat16 or (dtype.kind in "biuf" and self._is_plain(dataset, dtype))
+        plain = is_bfloat16 or (dtype.kind in "biufc" and self._is_plain(dataset, dtype))
         lies = f" declares {nbytes} bytes, {stored} are stored"
         if not plain or (nbytes and offset is None):
             if nbytes > self._request["ratio"] * max(stored, 1):
@@ -220,7 +247,7 @@ class Walk:
             offset = -1
         elif nbytes != stored:
             raise RefusedError("", name, lies)
-        known = "bfloat16" if is_bfloat16 else dtype.name if dtype.kind in "biuf" else str(dtype)
+        known = "bfloat16" if is_bfloat16 else dtype.name if dtype.kind in "biufc" else str(dtype)
         order = ">" if dtype.byteorder == ">" else "<"
         key = path.hex() if offset == -1 else ""
         return [key, name, shape, known, offset, nbytes, order, stored]
@@ -291,7 +318,7 @@ class Walk:
         Raises:
             RefusedError: if it is too large, or the elements are no numbers.
         """
-        if dataset.dtype.kind not in "biuf":
+        if dataset.dtype.kind not in "biufc":
             raise RefusedError(f"cannot read elements of dtype {dataset.dtype}")
         largest = self._request["chunk"]
         nbytes: int = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
@@ -304,6 +331,38 @@ def _natural(link: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """Order names as people do: 2 before 10."""
     parts = re.split(rb"([0-9]{1,18})", link)
     return [(int(p) if i % 2 else 0, b"" if i % 2 else p) for i, p in enumerate(parts)], link
+
+
+def _plain_text(attributes: Any, key: str) -> str | None:
+    """Return an attribute that is a short text."""
+    try:
+        found = attributes.get(key)
+    except (OSError, TypeError, ValueError):
+        return None
+    found = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+    return str(found) if isinstance(found, str) and len(found) <= LONGEST_LABEL else None
+
+
+def _names(attributes: Any, key: str) -> list[str] | None:
+    """Return a list of names, which Keras parts over several attributes where it is long."""
+    parts = [key] if key in attributes else []
+    while not parts or parts[-1] != key:
+        part = f"{key}{len(parts)}"
+        if part not in attributes:
+            break
+        parts.append(part)
+    found: list[str] = []
+    for part in parts:
+        try:
+            values = attributes[part].reshape(-1).tolist()
+        except (AttributeError, OSError, TypeError, ValueError):
+            return None
+        for value in values:
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            if not isinstance(text, str):
+                return [] if not values else None
+            found.append(text)
+    return found if parts else None
 
 
 def _text(path: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Which initialiser decides a tensor: its entry's, the first rule's that matches, the default."""
+"""Which initialiser decides a tensor: an override's, its entry's, a rule's, or the default."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ _PLAIN_END = re.compile(r"\*([^*?\[]*)")
 class _Trial:
     """Try a rule on names; most globs are a star and an end."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, kind: str = "rule") -> None:
         plain = _PLAIN_END.fullmatch(rule.glob)
         self.end = None if plain is None else plain[1]
         self.matches: Callable[[str], object] = rule.pattern.match
         self.rule = rule
-        self.decider = f"the rule {shown(rule.glob)}"
+        self.decider = f"the {kind} {shown(rule.glob)}"
         self.is_used = False
         # What the condition comes to; None where that depends on the tensor's indices.
         self.verdict: bool | None = True if rule.when is None else None
         self.is_open = rule.when is not None
+
+    def matches_name(self, name: str) -> bool:
+        """Tell whether the rule's glob matches a name."""
+        return name.endswith(self.end) if self.end is not None else bool(self.matches(name))
 
     def holds(self, names: Names, shared: Names) -> bool:
         """Tell whether the rule's condition is true, once for all tensors if it uses no index."""
@@ -55,7 +59,10 @@ class Choices:
         self._names = spec.names
         self._guesses = guesses
         self._trials = [_Trial(rule) for rule in spec.rules]
+        self._overrides = [_Trial(rule, "override") for rule in spec.overrides]
         self._tried = 0
+        # The names of the tensors that an override decided.
+        self.overridden: list[str] = []
 
     def of(self, draft: Draft) -> tuple[InitializerChoice, str]:
         """Return what decides a draft, and how to say so.
@@ -71,8 +78,9 @@ class Choices:
                 ("initializers",),
                 at_key=True,
             )
+        overridden = self._override(draft) if self._overrides else None
         if own is not None and own.given:
-            return own, "its entry"
+            return overridden or (own, "its entry")
         if own is not None and draft.dtype not in PRECISIONS:
             return own, DEFAULT_DECIDES  # a counter, which no rule means
         name = draft.name
@@ -82,7 +90,9 @@ class Choices:
             if name.endswith(trial.end) if trial.end is not None else trial.matches(name):
                 trial.is_used = True
                 if trial.verdict or trial.holds(draft.names, self._names):
-                    return trial.rule.choice, trial.decider
+                    return overridden or (trial.rule.choice, trial.decider)
+        if overridden is not None:
+            return overridden
         if own is not None:
             self._guesses.keep(draft)
             return own, DEFAULT_DECIDES
@@ -95,12 +105,27 @@ class Choices:
             draft.path,
         )
 
+    def _override(self, draft: Draft) -> tuple[InitializerChoice, str] | None:
+        """Return the first override that matches a draft; none decides a counter."""
+        for trial in self._overrides:
+            self._tried += 1 + len(draft.name) // 64
+            if trial.matches_name(draft.name) and trial.holds(draft.names, self._names):
+                trial.is_used = True
+                if draft.dtype in PRECISIONS:
+                    self.overridden.append(draft.name)
+                    return trial.rule.choice, trial.decider
+        return None
+
     def check_used(self, planned: Mapping[str, PlannedTensor]) -> None:
         """Check that each rule is the first to match some tensor, or would be if it were there.
 
         Raises:
             SpecError: at the first rule that decides nothing.
         """
+        for trial in self._overrides:
+            if not trial.is_used:
+                path = trial.rule.choice.path
+                raise SpecError(_unused(trial.rule, planned), path, at_key=True)
         unused = {index for index, trial in enumerate(self._trials) if not trial.is_used}
         if unused:
             unused -= decided_when_there(self._spec, unused)
@@ -116,6 +141,7 @@ def _unused(rule: Rule, planned: Mapping[str, PlannedTensor]) -> str:
         return f"the rule {shown(rule.glob)} matches no tensor; {hint}"
     first, more = matched[0], len(matched) - 1
     by = first.decided_by if first.tied_to is None else f"its tie to {shown(first.tied_to)}"
+    by = "keep: true" if first.kept else by
     rest = f" (and {more} more)" if more else ""
     return (
         f"the rule {shown(rule.glob)} decides no tensor: {shown(first.name)}{rest} "

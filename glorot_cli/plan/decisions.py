@@ -82,7 +82,7 @@ def decide_draft(choice: InitializerChoice, draft: Draft) -> Decision:
     try:
         decided = decide(choice, kernel, draft.names)
     except SpecError as error:
-        if not choice.given or choice.path[:1] != ("initializers",):
+        if not choice.given or choice.path[:1] not in (("initializers",), ("overrides",)):
             raise
         raise SpecError(
             f"{error.message}; for the tensor {shown(draft.name)}", error.path, at_key=error.at_key

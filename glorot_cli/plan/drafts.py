@@ -9,7 +9,7 @@ from glorot_cli.errors import SpecError
 from glorot_cli.initializers import Kernel
 from glorot_cli.initializers.kernel import Per
 from glorot_cli.plan.decisions import Draft, Tie
-from glorot_cli.plan.entries import index_names, padding_row
+from glorot_cli.plan.entries import check_kept, index_names, padding_row
 from glorot_cli.plan.tensors import Owner
 from glorot_cli.repeats import Stamped
 from glorot_cli.spec.model import Spec, TensorEntry
@@ -99,6 +99,7 @@ class Drafts:
             and entry.shape is not None
         ):
             raise SpecError("fused needs axes, one letter per axis", (*path, "fused"))
+        check_kept(entry, stamped.item, path)
         said, assumed = roles(entry, table.dialect, path)
         for key in stamped.item if entry.tie is not None else ():
             if key not in ("tie", "shape", "stored"):
@@ -127,7 +128,7 @@ class Drafts:
             patch=padding_row(entry, path),
             tie=None if entry.tie is None else Tie(entry.tie, entry.shape, entry.stored),
             rng=table.rng,
-            owner=Owner(stamped.family or stamped.name, entry.skip),
+            owner=Owner(stamped.family or stamped.name, entry.skip, kept=entry.keep),
             typed=entry.axes is None and entry.type is not None,
             fans_of=entry.fans_of,
         )

@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+from glorot_cli.arguments import POSITIVE
+from glorot_cli.dtypes import KEPT_BITS
 from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names
 from glorot_cli.params import check_identifier
 from glorot_cli.spec.model import TensorEntry
+
+_OF_KEPT = ("shape", "dtype", "keep")
+
+
+def check_kept(entry: TensorEntry, item: Mapping[str, object], path: KeyPath) -> None:
+    """Check that an entry that is drawn has elements of a dtype that is drawn, and no other key.
+
+    Raises:
+        SpecError: at what does not go with `keep`, or does without it only.
+    """
+    if entry.keep:
+        for key in item:
+            if key not in _OF_KEPT:
+                raise SpecError(
+                    f"a tensor that is kept is not drawn, so it takes no {key}",
+                    (*path, key),
+                    at_key=True,
+                )
+        return
+    for axis, size in enumerate(entry.shape or ()):
+        if not size:
+            raise SpecError(f"expected {POSITIVE}, found 0", (*path, "shape", axis))
+    if entry.dtype in KEPT_BITS:
+        raise SpecError(
+            f"elements of {entry.dtype} are not drawn; keep the tensor of a file with keep: true",
+            (*path, "dtype"),
+        )
 
 
 def index_names(

@@ -57,6 +57,7 @@ def make_plan(spec: Spec, *, strict: bool = False) -> Plan:
         defaulted=tuple(planner.guesses.defaulted),
         ranked=tuple(planner.guesses.ranked),
         has_one_seed=planner.has_one_seed,
+        overridden=tuple(planner.choices.overridden),
     )
 
 
@@ -140,6 +141,9 @@ class _Planner:
                 target = fill_name(target, draft.names, (*draft.path, "tie"))
             tied = _blank(draft)._replace(shape=draft.tie.shape or (), tied_to=target)
             return tied, tied.nbytes
+        if draft.owner.kept:
+            kept = _blank(draft).as_kept("its entry")
+            return kept, kept.nbytes
         choice, decided_by = self.choices.of(draft)
         used = self.decisions.used(choice, draft.names)
         # Repetitions that are alike share these objects, and differ in their names only.
@@ -214,6 +218,7 @@ def _blank(draft: Draft) -> PlannedTensor:
         group=owner.group,
         also_group=owner.also_group,
         rank=owner.rank,
+        kept=owner.kept,
     )
 
 

@@ -8,15 +8,15 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from glorot_cli.distributions import (
-    Distribution,
-)
-from glorot_cli.dtypes import ITEM_SIZES
+from glorot_cli.distributions import Constant, Distribution
+from glorot_cli.dtypes import bytes_of
 from glorot_cli.errors import UnknownTensorError, shown, suggestion
 from glorot_cli.fans import Fans, Shape
 from glorot_cli.initializers.steps import Step
 from glorot_cli.streams import DEFAULT
 
+# What a plan calls the initializer of a tensor that is not drawn, but copied from a base.
+KEPT = "kept"
 # The kind of what no layer holds.
 RAW = "tensors"
 
@@ -32,6 +32,7 @@ class Owner(NamedTuple):
     group: str | None = None
     also_group: str | None = None
     rank: tuple[int, ...] = ()
+    kept: bool = False
 
     @property
     def is_raw(self) -> bool:
@@ -48,7 +49,8 @@ class PlannedTensor(NamedTuple):
     the plan only; a tied one that is stored is a `copy_of` another, whose words it takes. `rng` is
     the stream; `seed`, `position` and `fma` are as in its request. The rest is set for tensors of
     layers: the layer's name, the variable's place in Keras's `.weights.h5` (`group`, and a second
-    name of it, `also_group`), and its `rank` in the order of Keras's `model.layers`.
+    name of it, `also_group`), and its `rank` in the order of Keras's `model.layers`. One that is
+    `kept` is never drawn, but copied from a base.
     """
 
     name: str
@@ -75,6 +77,7 @@ class PlannedTensor(NamedTuple):
     group: str | None = None
     also_group: str | None = None
     rank: tuple[int, ...] = ()
+    kept: bool = False
 
     @property
     def is_raw(self) -> bool:
@@ -86,6 +89,19 @@ class PlannedTensor(NamedTuple):
         """A key that tensors of one plan share only if they differ in their names alone."""
         return tuple(map(id, self[1:]))
 
+    def as_kept(self, decided_by: str = "its base") -> PlannedTensor:
+        """Return the tensor as one that is not drawn, but copied from a base."""
+        return self._replace(
+            initializer=KEPT,
+            arguments={},
+            distribution=Constant(0.0),
+            fans=None,
+            exact=None,
+            decided_by=decided_by,
+            steps=(),
+            kept=True,
+        )
+
     @property
     def parameters(self) -> int:
         """The number of elements."""
@@ -94,7 +110,7 @@ class PlannedTensor(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The number of bytes."""
-        return math.prod(self.shape) * ITEM_SIZES[self.dtype]
+        return bytes_of(math.prod(self.shape), self.dtype)
 
 
 class Totals(NamedTuple):
@@ -111,8 +127,9 @@ class Plan:
 
     `tensors` are those that a file holds; `entries` also those that are tied or skipped; `guesses`
     names those whose initializer a convention chose, for there was no spec; `defaulted` those whose
-    initializer is the one of specs that name none, and `ranked` those whose axes are their rank's.
-    `has_one_seed` says that each tensor is drawn with `seed`, which decides nothing else.
+    initializer is the one of specs that name none, `ranked` those whose axes are their rank's, and
+    `overridden` those that an override decided. `has_one_seed` says that each tensor is drawn with
+    `seed`, which decides nothing else.
     """
 
     tensors: tuple[PlannedTensor, ...]
@@ -126,6 +143,7 @@ class Plan:
     defaulted: tuple[str, ...] = ()
     ranked: tuple[str, ...] = ()
     has_one_seed: bool = False
+    overridden: tuple[str, ...] = ()
     # Filled when a tensor is first asked for by its name.
     _by_name: dict[str, PlannedTensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -150,19 +168,29 @@ class Plan:
         for tensor in self.tensors:
             count = math.prod(tensor.shape)
             parameters += count
-            nbytes += count * ITEM_SIZES[tensor.dtype]
+            nbytes += bytes_of(count, tensor.dtype)
             if tensor.trainable:
                 trainable += count
         return Totals(parameters, trainable, nbytes)
 
-    def guessed(self) -> Plan:
-        """Return the plan with every initializer marked as a guess."""
-        return replace(self, guesses=tuple(tensor.name for tensor in self.tensors))
+    def guessed(self, names: Container[str]) -> Plan:
+        """Return the plan whose tensors of these names start by a guess, but for overrides."""
+        left = frozenset(self.overridden)
+        guesses = (t.name for t in self.tensors if t.name in names and t.name not in left)
+        return replace(self, guesses=tuple(guesses))
 
     def of(self, names: Container[str]) -> Plan:
         """Return the plan of the tensors of some names."""
         tensors = tuple(tensor for tensor in self.tensors if tensor.name in names)
         return replace(self, tensors=tensors, entries=tensors)
+
+    def keeping(self, names: Container[str]) -> Plan:
+        """Return the plan as it is where the tensors of some names are not drawn."""
+
+        def kept(tensors: tuple[PlannedTensor, ...]) -> tuple[PlannedTensor, ...]:
+            return tuple(t.as_kept() if t.name in names else t for t in tensors)
+
+        return replace(self, tensors=kept(self.tensors), entries=kept(self.entries))
 
     def selected(self, include: Sequence[str], exclude: Sequence[str]) -> Plan:
         """Return the plan of the tensors whose names the globs choose."""

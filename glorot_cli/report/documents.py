@@ -74,7 +74,7 @@ def _tensor_document(tensor: PlannedTensor) -> Document:
         "fan_out": tensor.fans.fan_out if tensor.fans else None,
         "limit": limit_of(law),
         "stddev": stddev_of(law),
-        "expected_std": finite(law.std(tensor.shape)),
+        "expected_std": None if tensor.kept else finite(law.std(tensor.shape)),
         "parameters": tensor.parameters,
         "bytes": tensor.nbytes,
         "trainable": tensor.trainable,

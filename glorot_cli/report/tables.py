@@ -157,13 +157,14 @@ def _decision(tensor: PlannedTensor) -> str:
 
 
 def _scale(tensor: PlannedTensor) -> float | None:
-    if tensor.tied_to is not None:
+    if tensor.tied_to is not None or tensor.kept:
         return None
     return scale_of(tensor.distribution)
 
 
 def _std(tensor: PlannedTensor) -> float | None:
-    return None if tensor.tied_to is not None else tensor.distribution.std(tensor.shape)
+    is_drawn = tensor.tied_to is None and not tensor.kept
+    return tensor.distribution.std(tensor.shape) if is_drawn else None
 
 
 def print_inspection(found: Inspection) -> None:

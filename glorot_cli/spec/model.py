@@ -26,8 +26,8 @@ from glorot_cli.arguments import (
     is_initializer,
 )
 from glorot_cli.dialects import Dialect
-from glorot_cli.dtypes import DTypeName, IntegerName
-from glorot_cli.errors import SpecError, shown
+from glorot_cli.dtypes import DTypeName, IntegerName, KeptName
+from glorot_cli.errors import KeyPath, SpecError, shown
 from glorot_cli.expressions import Names, Value
 from glorot_cli.fans import FanRule
 from glorot_cli.initializers.kernel import Per
@@ -67,8 +67,10 @@ class TensorEntry(Table):
         description="One capital letter per axis: I input, O output, B a batch axis that no fan "
         "counts, any other letter a receptive field.",
     )
-    dtype: DTypeName | IntegerName | None = Field(
-        None, description="Its dtype; null is the spec's. Whole numbers hold constants only."
+    dtype: DTypeName | IntegerName | KeptName | None = Field(
+        None,
+        description="Its dtype; null is the spec's. Whole numbers hold constants only, and some "
+        "types only what is kept.",
     )
     seed: Seed | None = Field(None, description="Its seed; null is the spec's.")
     fans: FanRule | None = Field(
@@ -96,6 +98,10 @@ class TensorEntry(Table):
     )
     stored: bool = Field(
         False, description="Whether the file holds a copy of the tensor that it is tied to."
+    )
+    keep: bool = Field(
+        False,
+        description="Whether it is not drawn, but copied from the file that init's --base names.",
     )
     skip: bool = Field(False, description="Whether it stands in the plan only, and in no file.")
 
@@ -159,6 +165,11 @@ class SpecTable(Table):
         None,
         description="The initializer of every tensor of rank 2 or more that nothing else decides.",
     )
+    overrides: list[Any] = Field(
+        default=[],
+        description="Rules as under initializers, which come before all else, entries' own keys "
+        "too: what --init adds.",
+    )
     initializers: list[Any] = Field(
         default=[], description="Rules, each of one glob on names and an initialiser, in order."
     )
@@ -194,6 +205,7 @@ class Spec:
     params: dict[str, Value]
     dims: dict[str, int]
     rules: list[Rule]
+    overrides: list[Rule]
 
     @property
     def names(self) -> Names:
@@ -374,6 +386,10 @@ def _read(spec: str | PathLike[str]) -> tuple[str, str]:
 
 
 def _model(source: Source, overrides: dict[str, Any], set_: Mapping[str, object]) -> Spec:
+    if "overrides" in overrides and isinstance(source.data, Mapping):
+        # Those of the command line come first.
+        more = source.data.get("overrides") or []
+        overrides = {**overrides, "overrides": [*overrides["overrides"], *more]}
     source = written_out(source, SpecTable.model_fields, overrides)
     assert isinstance(source.data, dict)
     given = source.data.get("params", {}), source.data.get("dims", {})
@@ -386,12 +402,20 @@ def _model(source: Source, overrides: dict[str, Any], set_: Mapping[str, object]
     if not table.layers and not table.tensors:
         raise SpecError("expected layers or tensors, found neither")
     return Spec(
-        source, table, params, sizes, [_rule(i, item) for i, item in enumerate(table.initializers)]
+        source,
+        table,
+        params,
+        sizes,
+        _rules("initializers", table.initializers),
+        _rules("overrides", table.overrides),
     )
 
 
-def _rule(index: int, item: object) -> Rule:
-    path = ("initializers", index)
+def _rules(key: str, items: list[Any]) -> list[Rule]:
+    return [_rule((key, index), item) for index, item in enumerate(items)]
+
+
+def _rule(path: KeyPath, item: object) -> Rule:
     if not isinstance(item, Mapping) or len(item) != 1:
         raise SpecError(
             f'expected a rule of one glob, such as "*.bias": zeros, found {shown(item)}', path

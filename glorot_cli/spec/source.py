@@ -41,7 +41,10 @@ class Source(NamedTuple):
             return error
         error.where = self.name
         if error.path and error.path[0] in self.overridden:
-            error.where = "overrides"
+            # A rule of --init is known by its glob.
+            is_rule = error.path[0] == "overrides"
+            error.where = "--init" if is_rule else "overrides"
+            error.path = error.path[2:] if is_rule else error.path
             return error
         if self.marks is None:
             return error

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import tempfile
+import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from glorot_cli.dtypes import Array
-from glorot_cli.errors import FormatError
+from glorot_cli.dtypes import Array, numpy_dtype
+from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 
@@ -98,10 +100,29 @@ def open_base(path: Path, key: str | None = None) -> tuple[StoredFile, BaseFiles
     return file, files
 
 
-def read_elements(
+Read = Callable[[int, Array], None]
+
+
+def reader(file: StoredFile, files: BaseFiles, tensor: StoredTensor) -> Read:
+    """Return what reads a tensor's elements from an index on into a flat array, little-endian.
+
+    What is compressed or in chunks is decoded once, into a file of its own.
+    """
+    if tensor.slabs is not None:
+        return _Decoded(file, tensor)
+
+    def read(first: int, out: Array) -> None:
+        _read_plain(file, files, tensor, first, out)
+        if tensor.byte_order == ">":
+            _swap(out, tensor.dtype)
+
+    return read
+
+
+def _read_plain(
     file: StoredFile, files: BaseFiles, tensor: StoredTensor, first: int, out: Array
 ) -> None:
-    """Read the elements of a contiguous tensor from an index on into a flat array of its dtype.
+    """Read the elements of a contiguous tensor as they are.
 
     Raises:
         FormatError: if the file ends early.
@@ -111,6 +132,49 @@ def read_elements(
     offset = tensor.offset + first * out.itemsize
     if not read_fully(lambda view, at: files.read(path, at, view), out, offset):
         raise too_short(file.path, tensor.name)
+
+
+def _swap(out: Array, dtype: str) -> None:
+    """Turn the bytes of big-endian elements; a complex one has two parts."""
+    size = out.itemsize if not dtype.startswith("complex") else numpy_dtype(dtype).itemsize // 2
+    if size > 1:
+        parts = out.view(np.uint8).view(f"u{size}")
+        parts.byteswap(inplace=True)
+
+
+class _Decoded:
+    """Read a tensor that its file keeps in chunks, or compressed."""
+
+    def __init__(self, file: StoredFile, tensor: StoredTensor) -> None:
+        self._file, self._tensor = file, tensor
+        self._lock = threading.Lock()
+        self._decoded: IO[bytes] | None = None
+
+    def __call__(self, first: int, out: Array) -> None:
+        with self._lock:
+            if self._decoded is None:
+                self._decoded = self._decode()
+                weakref.finalize(self, self._decoded.close)
+        left, offset = out.view(np.uint8), first * out.itemsize
+        while left.size:
+            count = os.preadv(self._decoded.fileno(), [left.data], offset)
+            if not count:
+                raise FormatError(
+                    f"{self._file.path}: {shown(self._tensor.name)}: the file ends too early"
+                )
+            left, offset = left[count:], offset + count
+
+    def _decode(self) -> IO[bytes]:
+        assert self._tensor.slabs is not None
+        decoded = tempfile.TemporaryFile()  # noqa: SIM115, closed with this reader
+        try:
+            for slab in self._tensor.slabs():
+                decoded.write(np.ascontiguousarray(slab, slab.dtype.newbyteorder("<")).data)
+            decoded.flush()
+        except BaseException:
+            decoded.close()
+            raise
+        return decoded
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,9 +7,9 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from glorot_cli.errors import GlorotError, shown, suggestion
 from glorot_cli.fans import Shape
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.renames import Rename, renamed
 from glorot_cli.streams.request import Draw
-from glorot_cli.writing.base_files import BaseFiles, open_base, read_elements
+from glorot_cli.writing.base_files import BaseFiles, open_base, reader
 
 Filling = Literal["init", "mean", "zeros"]
 FILLINGS: tuple[Filling, ...] = get_args(Filling)
@@ -37,7 +38,9 @@ class Checkpoint:
     """Hold an older file, the globs of what is drawn anew, and how resized tensors are filled.
 
     `resize` maps a glob to what its new elements hold: draws of their own law (`init`), the mean
-    of the old ones along the resized axis, or zeros.
+    of the old ones along the resized axis, or zeros. `rows` maps a glob to the rows, along the
+    first axis, that are drawn anew; `renames` lead from the file's names to the plan's. With
+    `marked` only what the plan itself keeps is kept.
     """
 
     path: Path
@@ -46,6 +49,9 @@ class Checkpoint:
     only: tuple[str, ...]
     resize: Mapping[str, Filling]
     key: str | None = None
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+    renames: tuple[Rename, ...] = ()
+    marked: bool = False
 
     @classmethod
     def read(
@@ -54,6 +60,9 @@ class Checkpoint:
         only: Sequence[str] = (),
         resize: Mapping[str, Filling] | None = None,
         key: str | None = None,
+        rows: Mapping[str, Rows] | None = None,
+        renames: Sequence[Rename] = (),
+        marked: bool = False,
     ) -> Checkpoint:
         """Read a file's headers; `key` chooses the mapping of weights in one of torch's.
 
@@ -62,11 +71,24 @@ class Checkpoint:
         """
         absolute = Path(path).absolute()
         file, files = open_base(Path(path), key)
-        return cls(absolute, file, files, tuple(only), dict(resize or {}), key)
+        settings = dict(resize or {}), key, dict(rows or {}), tuple(renames), marked
+        return cls(absolute, file, files, tuple(only), *settings)
+
+    def settings(self) -> Settings:
+        """Return what reads the same base elsewhere."""
+        settings = dict(self.resize), self.key, dict(self.rows), self.renames, self.marked
+        return (self.path, self.only, *settings)
 
     def claim(self) -> dict[str, Any]:
         """Return what a file's provenance says of its base."""
-        return {"only": list(self.only), "resize": dict(self.resize)}
+        if self.marked:
+            return {"only": ["*"], "resize": {}}  # but for what the spec keeps
+        claim: dict[str, Any] = {"only": list(self.only), "resize": dict(self.resize)}
+        return claim | ({"rows": {g: str(r) for g, r in self.rows.items()}} if self.rows else {})
+
+    def keeps(self, tensor: PlannedTensor) -> bool:
+        """Tell whether a tensor is kept, whole or in part."""
+        return tensor.kept or (not self.marked and _first(self.only, tensor.name) is None)
 
     def notices(self, plan: Plan) -> tuple[str, ...]:
         """Say what was not read, and which of the file's tensors a plan has no place for."""
@@ -81,7 +103,19 @@ class Checkpoint:
 
     def kept_names(self, plan: Plan) -> list[str]:
         """Name the tensors of a plan that are not drawn, but kept whole or in part."""
-        return [t.name for t in plan.tensors if _first(self.only, t.name) is None]
+        return [t.name for t in plan.tensors if self.keeps(t)]
+
+    def whole_names(self, plan: Plan) -> frozenset[str]:
+        """Name the tensors of a plan of which nothing is drawn."""
+        stored = self._stored(plan)
+        return frozenset(
+            t.name
+            for t in plan.tensors
+            if self.keeps(t)
+            and _first(tuple(self.rows), t.name) is None
+            and (found := stored.get(t.name)) is not None
+            and found.shape == t.shape
+        )
 
     def drawers(self, plan: Plan) -> dict[str, Draw]:
         """Return, for each tensor that is kept, the function that reads it.
@@ -90,7 +124,8 @@ class Checkpoint:
             GlorotError: if a glob matches nothing, or the file lacks a tensor of the plan.
         """
         names = [tensor.name for tensor in plan.tensors]
-        for option, globs in (("--only", self.only), ("--resize", tuple(self.resize))):
+        options = {"--only": self.only, "--resize": self.resize, "--rows": self.rows}
+        for option, globs in options.items():
             for glob in globs:
                 if not fnmatch.filter(names, glob):
                     raise GlorotError(
@@ -102,7 +137,7 @@ class Checkpoint:
         kept = {
             tensor.name: self._kept(tensor, stored.get(tensor.name), resized)
             for tensor in plan.tensors
-            if _first(self.only, tensor.name) is None
+            if self.keeps(tensor)
         }
         for glob in self.resize:
             if glob not in resized:
@@ -114,7 +149,9 @@ class Checkpoint:
         if self.file.format.names == "nothing" and len(plan.tensors) == 1:
             # A lone .npy has no name for what it holds.
             return {plan.tensors[0].name: self.file.tensors[0]}
-        stored = self.file.by_name()
+        by_name = self.file.by_name()
+        new = renamed(list(by_name), self.renames)
+        stored = {new[name][0]: tensor for name, tensor in by_name.items()}
         found = {}
         for tensor in plan.tensors:
             # Keras's .weights.h5 stores variables by where they stand.
@@ -149,6 +186,16 @@ class Checkpoint:
                 f"{shown(tensor.name)} is {found.dtype} in {path} and {tensor.dtype} "
                 "in the spec; its bytes can only be kept as they are"
             )
+        glob = _first(tuple(self.rows), tensor.name)
+        if glob is None:
+            return self._read(tensor, found, resized)
+        first, last = self.rows[glob].within(tensor, glob)
+        check(tensor)
+        return _Redrawn(tensor, self._read(tensor, found, resized), first, last)
+
+    def _read(self, tensor: PlannedTensor, found: StoredTensor, resized: set[str]) -> Draw:
+        """Return the function that reads a tensor in the plan's shape."""
+        path = self.file.path
         if found.shape == tensor.shape:
             return _Reader(self.file, self.files, found)
         axis = _resized_axis(found.shape, tensor.shape)
@@ -173,6 +220,45 @@ class Checkpoint:
         )
 
 
+Settings = tuple[
+    Path,
+    tuple[str, ...],
+    dict[str, Filling],
+    str | None,
+    "dict[str, Rows]",
+    tuple[Rename, ...],
+    bool,
+]
+
+
+class Rows(NamedTuple):
+    """Hold a range of rows as Python's slices have it; None is an end."""
+
+    start: int | None
+    stop: int | None
+
+    def __str__(self) -> str:
+        """Write it as --rows takes it."""
+        return ":".join("" if end is None else str(end) for end in self)
+
+    def within(self, tensor: PlannedTensor, glob: str) -> tuple[int, int]:
+        """Return the first row of a tensor that is drawn, and the one after the last.
+
+        Raises:
+            GlorotError: if there are no such rows, or the tensor is not drawn.
+        """
+        size = tensor.shape[0] if tensor.shape else 0
+        first, last, _ = slice(self.start, self.stop).indices(size)
+        if tensor.kept:
+            raise GlorotError(f"--rows: {shown(glob)}: {shown(tensor.name)} is kept by the spec")
+        if first >= last or (self.stop or 0) > size:
+            raise GlorotError(
+                f"--rows: {shown(glob)}: {shown(tensor.name)} of shape {list(tensor.shape)} has no "
+                f"rows {self}"
+            )
+        return first, last
+
+
 def _first(globs: Sequence[str], name: str) -> str | None:
     return next((glob for glob in globs if fnmatch.fnmatchcase(name, glob)), None)
 
@@ -187,17 +273,28 @@ class _Reader:
     """Read a stored tensor's elements as they are."""
 
     def __init__(self, file: StoredFile, files: BaseFiles, tensor: StoredTensor) -> None:
-        if tensor.slabs is not None or tensor.byte_order != "<":
-            raise GlorotError(
-                f"{file.path}: {shown(tensor.name)} is stored in chunks, compressed or big-endian; "
-                "only plain bytes can be kept"
-            )
-        self.file, self.files = file, files
-        self.tensor = tensor
+        self.read = reader(file, files, tensor)
 
     def __call__(self, first: int, out: Array) -> None:
         if out.size:
-            read_elements(self.file, self.files, self.tensor, first, out)
+            self.read(first, out)
+
+
+class _Redrawn:
+    """Read a tensor of which some rows are drawn."""
+
+    def __init__(self, tensor: PlannedTensor, read: Draw, first: int, last: int) -> None:
+        inner = math.prod(tensor.shape[1:])
+        self.read, self.draw = read, drawer(tensor)
+        self.start, self.stop = first * inner, last * inner
+
+    def __call__(self, first: int, out: Array) -> None:
+        self.read(first, out)
+        low, high = max(self.start, first), min(self.stop, first + out.size)
+        if low < high:
+            drawn = np.empty_like(out)
+            self.draw(first, drawn)
+            out[low - first : high - first] = drawn[low - first : high - first]
 
 
 class _Resized:

@@ -200,7 +200,7 @@ def write_with_client(
         sharded = plan_shards(plan, target, size, config=config, base=base)
         check_shards(sharded, range(len(sharded.parts)), force=force, resume=resume)
     settings: WriteOptions = {**options, "config": config and Path(config).absolute()}
-    kept = None if base is None else (base.path, base.only, dict(base.resize), base.key)
+    kept = None if base is None else base.settings()
     numbers = {
         client.submit(
             _write_shard, plan.spec, target, Ranks(number, len(sharded.parts)), kept, settings,

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from glorot_cli.drawing import Drawers
-from glorot_cli.dtypes import ITEM_SIZES, Array, numpy_dtype
+from glorot_cli.dtypes import ITEM_SIZES, Array, numpy_dtype, unit_bytes
 from glorot_cli.formats.base import Extent
 from glorot_cli.formats.checksums import Checksums
 from glorot_cli.moments import Moments
@@ -24,6 +24,8 @@ from glorot_cli.streams.request import Draw
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
 FLUSH_SECONDS = 0.05
+# A tensor, the first element of a block of it, and what the block came to.
+Found = tuple[int, int, Moments | None]
 
 
 class Piece(NamedTuple):
@@ -102,7 +104,7 @@ def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> I
     numbers = itertools.count()
     for index, file, start in extents:
         tensor = plan.tensors[index]
-        itemsize = ITEM_SIZES[tensor.dtype]
+        itemsize = unit_bytes(tensor.dtype)
         size = tensor.nbytes
         small = (
             tensor.rng == DEFAULT
@@ -139,7 +141,7 @@ class _Engine:
         self._sink = sink
         self._checksums = checksums
         self.path = extents[0].path if extents else Path()
-        self.found: list[tuple[int, int, Moments]] = []
+        self.found: list[Found] = []
         self.workers = Workers(_spans(plan, extents, kept))
         self._drawers = Drawers(kept)
 
@@ -150,7 +152,7 @@ class _Engine:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
             scratch = np.empty(BLOCK_BYTES, np.uint8)
             while (span := self.workers.next()) is not None:
-                found: list[tuple[int, int, Moments]] = []
+                found: list[Found] = []
                 with np.errstate(over="ignore", invalid="ignore"):
                     for small, pieces in itertools.groupby(span.pieces, key=lambda p: p.small):
                         if small:
@@ -185,7 +187,7 @@ class _Engine:
                 self.workers.fail(error)
                 return
 
-    def _draw_small(self, pieces: list[Piece], buffer: Array) -> Iterator[tuple[int, int, Moments]]:
+    def _draw_small(self, pieces: list[Piece], buffer: Array) -> Iterator[Found]:
         begin, end = pieces[0].at, pieces[-1].at + pieces[-1].nbytes
         out = buffer[begin:end].view(np.float32)
         tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
@@ -194,8 +196,15 @@ class _Engine:
         for piece, moments in zip(pieces, slab.fill(named, starts, out), strict=True):
             yield piece.tensor, 0, moments
 
-    def _draw(self, piece: Piece, buffer: Array, scratch: Array) -> tuple[int, int, Moments]:
+    def _draw(self, piece: Piece, buffer: Array, scratch: Array) -> Found:
         tensor = self.plan.tensors[piece.tensor]
+        if tensor.dtype not in ITEM_SIZES:
+            # What nothing but its bytes is known of.
+            elements = buffer[piece.at : piece.at + piece.nbytes].view(
+                f"V{unit_bytes(tensor.dtype)}"
+            )
+            self._drawers.of(tensor, elements.size)(piece.first, elements)
+            return piece.tensor, piece.first, None
         dtype = numpy_dtype(tensor.dtype)
         out = buffer[piece.at : piece.at + piece.nbytes].view(dtype)
         moments = self._drawers.of(tensor, out.size)(piece.first, out)
@@ -224,8 +233,10 @@ def fill(
     sync: bool = True,
     progress: Progress | None = None,
     checksums: Checksums | None = None,
-) -> list[Moments]:
+) -> list[Moments | None]:
     """Write every tensor at its extent, and return their moments in the plan's order.
+
+    None stands for those of a tensor of no elements, or of which nothing but its bytes is known.
 
     `kept` reads the tensors of those names rather than draw them.
     `workers` defaults to all cores and changes no byte; with `sync` the disk is kept busy along
@@ -255,7 +266,7 @@ def pour(
     flushes: bool = False,
     progress: Progress | None = None,
     checksums: Checksums | None = None,
-) -> list[Moments]:
+) -> list[Moments | None]:
     """Draw every tensor into the sinks that the threads make, and return their moments."""
     engine = _Engine(plan, extents, kept, sink, checksums)
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
@@ -281,8 +292,9 @@ def _allocate(plan: Plan, extents: list[Extent]) -> None:
                 file.truncate(end)
 
 
-def _merged(plan: Plan, found: list[tuple[int, int, Moments]]) -> list[Moments]:
+def _merged(plan: Plan, found: list[Found]) -> list[Moments | None]:
     merged: dict[int, Moments] = {}
     for index, _, moments in sorted(found, key=lambda item: item[:2]):
-        merged[index] = merged[index].merged(moments) if index in merged else moments
-    return [merged[index] for index in range(len(plan.tensors))]
+        if moments is not None:
+            merged[index] = merged[index].merged(moments) if index in merged else moments
+    return [merged.get(index) for index in range(len(plan.tensors))]

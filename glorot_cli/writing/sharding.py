@@ -30,7 +30,8 @@ State = Literal["missing", "foreign", "another run's", "damaged", "whole"]
 class ShardedPlan:
     """Hold a plan cut into shards: the folder, the tensors of each, and what each file carries.
 
-    `beside` are texts that go into the folder too, by their names.
+    `beside` are texts that go into the folder too, by their names; `metadata` are an older file's,
+    which stay.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class ShardedPlan:
     parts: tuple[tuple[int, ...], ...]
     provenance: Mapping[str, Any]
     beside: Mapping[str, bytes] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, number: int) -> Path:
         """Return the path of a shard."""
@@ -191,7 +193,7 @@ def write_shards(
     workers: int | None = None,
     sync: bool = True,
     progress: Progress | None = None,
-) -> dict[str, Moments]:
+) -> dict[str, Moments | None]:
     """Write this rank's shards, and the index once all are there; return what was drawn.
 
     With `resume` a shard that is whole is kept. An older index goes before the first shard that it
@@ -200,7 +202,7 @@ def write_shards(
     Raises:
         FormatError: if a shard is there already and may not be replaced, or shards of another cut.
     """
-    found: dict[str, Moments] = {}
+    found: dict[str, Moments | None] = {}
     done = 0
     mine = range(ranks.rank, len(sharded.parts), ranks.world_size)
     missing = check_shards(sharded, mine, force=force, resume=resume)
@@ -331,9 +333,9 @@ def _write_shard(
     workers: int | None,
     sync: bool,
     progress: Progress | None,
-) -> list[Moments]:
+) -> list[Moments | None]:
     nbytes = sharded.nbytes(number)
-    metadata = {"format": safetensors.FRAMEWORK, "glorot": compact(sharded.claim(number))}
+    metadata = safetensors.metadata_of(sharded.claim(number), sharded.metadata)
     with replacing(sharded.file(number), nbytes, force=force, kind="file", sync=sync) as temporary:
         extents = safetensors.lay_out_tensors(part, range(len(part.tensors)), metadata, temporary)
         found = fill(part, extents, kept, workers=workers, sync=sync, progress=progress)

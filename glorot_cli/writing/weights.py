@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from glorot_cli.drawing import check_all
-from glorot_cli.errors import FormatError, GlorotError
+from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import Format, check_plan, choose_format
 from glorot_cli.formats.base import Output, compact
 from glorot_cli.formats.checksums import Checksums
@@ -19,7 +19,7 @@ from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, SHARD_SIZE, parse_
 from glorot_cli.formats.table import SHARDS
 from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
-from glorot_cli.plan import Plan
+from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams import stream_claim
 from glorot_cli.workers import Progress
 from glorot_cli.writing.fill import fill
@@ -102,7 +102,9 @@ def write_weights(
     with errors_named(Path(path)):
         target = resolved(Path(path))
     kept = {} if base is None else base.drawers(plan)
-    check_all(tensor for tensor in plan.tensors if tensor.name not in kept)
+    drawn = [tensor for tensor in plan.tensors if tensor.name not in kept]
+    _check_no_base_is_missing(drawn)
+    check_all(drawn)
     if chosen.kind == "shards" and max_shard_size is not None:
         from glorot_cli.writing.sharding import write_folder
 
@@ -128,6 +130,7 @@ def write_weights(
         target,
         parse_size(max_shard_size or SHARD_SIZE),
         read_configuration(chosen, config),
+        metadata={} if base is None else base.file.metadata,
     )
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
@@ -154,6 +157,20 @@ def write_weights(
         if writer.finish is not None:
             writer.finish(output)
     return list(found)
+
+
+def _check_no_base_is_missing(drawn: Iterable[PlannedTensor]) -> None:
+    """Check that nothing that is to be drawn should be copied from a base.
+
+    Raises:
+        GlorotError: if something should.
+    """
+    for tensor in drawn:
+        if tensor.kept:
+            raise GlorotError(
+                f"the spec keeps {shown(tensor.name)} as it is in an older file: give it with "
+                "--base"
+            )
 
 
 def check_base_is_elsewhere(base: Checkpoint, target: Path) -> None:
@@ -190,10 +207,11 @@ def plan_shards(
     claim = provenance(plan, base)
     if base is not None:
         claim["base"] = {**claim["base"], "sha256": base.files.digest()}
+    metadata = {} if base is None else dict(base.file.metadata)
     texts = dict(beside or {})
     if configuration is not None:
         texts[CONFIG] = configuration
-    return ShardedPlan(plan, target, parts, claim, texts)
+    return ShardedPlan(plan, target, parts, claim, texts, metadata)
 
 
 def read_configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:

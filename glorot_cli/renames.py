@@ -46,8 +46,8 @@ class Rename(NamedTuple):
         return self.axes
 
 
-def parse_rename(text: str) -> Rename:
-    """Read OLD=NEW, OLD=NEW:transpose or OLD=NEW:(2,3,1,0).
+def parse_rename(text: str, *, turns: bool = True) -> Rename:
+    """Read OLD=NEW, OLD=NEW:transpose or OLD=NEW:(2,3,1,0); the last two only if it `turns` axes.
 
     Raises:
         GlorotError: if it is none of them.
@@ -63,6 +63,8 @@ def parse_rename(text: str) -> Rename:
             "--map: expected OLD=NEW with at most one * on each side, and perhaps :transpose or "
             f":(2,3,1,0), found {shown(text)}"
         )
+    if axes is not None and not turns:
+        raise GlorotError(f"--map: bytes are kept as they are, in no other order: {shown(text)}")
     return Rename(old, new, axes)
 
 
