@@ -52,9 +52,9 @@ class ModelConfig:
 
     @property
     def transformers_major(self) -> int:
-        """The major version of transformers that wrote the configuration; 4 if it does not say."""
+        """The major version of transformers that wrote the configuration; 0 if it does not say."""
         major = str(self.data.get("transformers_version", "")).partition(".")[0]
-        return int(major) if major.isdecimal() and len(major) < 4 else 4
+        return int(major) if major.isdecimal() and len(major) < 4 else 0
 
     @property
     def dtype(self) -> str:

@@ -208,6 +208,8 @@ def tally(count: int, seed: int, keep: Path | None = None) -> Counter[str]:
     number = seed
     while found["good"] + found["bad"] < count:
         config = random_config(number, aliases=keep is None)
+        if keep is not None:
+            config["transformers_version"] = "4.57.6"
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             problem = tried(config, folder)
