@@ -27,10 +27,7 @@ GGUF = (
     "a GGUF file, which glorot does not read; start from the .safetensors that it was converted "
     "from"
 )
-ONNX = (
-    "an ONNX model, which glorot does not read; save its initializers, by "
-    "onnx.numpy_helper.to_array, as .npz"
-)
+ONNX = "an ONNX model of another name, which glorot does not read; end its name in .onnx"
 TFLITE = (
     "a TensorFlow Lite model, which glorot does not read; start from the model that it was "
     "converted from"
@@ -74,7 +71,6 @@ LEVELDB = bytes(40) + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 FILES: dict[str, tuple[bytes, str]] = {
     "model.gguf": (b"GGUF\x03\0\0\0" + bytes(32), GGUF),
     "named.gguf": (b"\0\1\2\3" * 9, GGUF),
-    "model.onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x10", ONNX),
     "nameless": (b"\x08\x0a:\x10" + b"\x0a\x05" + bytes(30), ONNX),
     "model.tflite": (b"\x1c\0\0\0TFL3" + bytes(40), TFLITE),
     "data.pkl": (pickle.dumps({"w": [1.0, 2.0]}, protocol=2), PICKLE),

@@ -140,7 +140,8 @@ def test_every_command_reads_them(run: Run) -> None:
     kept = read_headers("n.safetensors")
     assert held(kept)["norm.weight"] == EXPECTED["state_dict"]["tensors"]["norm.weight"]
     Path("s.yaml").write_text(run("spec", "state_dict.pt")[1])
-    assert run("verify", "--statistics", "state_dict.pt", "s.yaml")[0] == 1
+    code, out, _ = run("verify", "--statistics", "--all", "state_dict.pt", "s.yaml")
+    assert (code, "first.weight" in out) == (0, True)
     assert run("verify", "--statistics", "--kept", "*", "state_dict.pt", "s.yaml")[0] == 1
 
 
@@ -364,6 +365,16 @@ def test_a_damaged_archive(run: Run) -> None:
         out.writestr("archive/data/0", bytes(16))
     assert run("inspect", "twice.pt")[2] == (
         "glorot: twice.pt: two of its members have the same name\n"
+    )
+
+
+def test_an_index_of_other_archives(run: Run) -> None:
+    np.savez("pytorch_model-1.bin.npz", w=np.ones(3))
+    Path("pytorch_model-1.bin.npz").rename("pytorch_model-1.bin")
+    index = {"weight_map": {"w": "pytorch_model-1.bin"}}
+    Path("pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert run("inspect", "pytorch_model.bin.index.json")[2] == (
+        "glorot: pytorch_model-1.bin: not a file of torch's: it has no data.pkl\n"
     )
 
 

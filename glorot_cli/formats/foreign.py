@@ -35,7 +35,7 @@ _DISTRIBUTED = Foreign(
     "join it by python -m torch.distributed.checkpoint.format_utils dcp_to_torch, "
     "and save it by safetensors.torch.save_file",
 )
-_ONNX = Foreign("an ONNX model", "save its initializers, by onnx.numpy_helper.to_array, as .npz")
+_ONNX = Foreign("an ONNX model of another name", "end its name in .onnx")
 _TFLITE = Foreign("a TensorFlow Lite model", "start from the model that it was converted from")
 _GGUF = Foreign("a GGUF file", "start from the .safetensors that it was converted from")
 _PICKLE = Foreign(
@@ -75,7 +75,6 @@ _NAMES: tuple[tuple[str, Foreign], ...] = (
     (r"saved_model\.pb(txt)?", _SAVED_MODEL),
     (r".+\.data-\d{5}-of-\d{5}", _CHECKPOINT),
     (r".+\.ckpt-\d+", _CHECKPOINT),
-    (r".+\.onnx", _ONNX),
     (r".+\.tflite", _TFLITE),
     (r".+\.gguf", _GGUF),
     (r".+\.msgpack", _MSGPACK),
@@ -89,7 +88,6 @@ _FOLDERS: tuple[tuple[str, Foreign], ...] = (
     (r"checkpoint|.+\.data-\d{5}-of-\d{5}", _CHECKPOINT),
     (r"(pytorch_model|consolidated).*\.(bin|pth?)", _TORCH_PARTS),
     (r"flax_model.*\.msgpack(\.index\.json)?", _MSGPACK),
-    (r"(tf_model|model).*\.onnx", _ONNX),
 )
 # A text that only TensorFlow writes.
 _POINTER = b"model_checkpoint_path:"
@@ -123,6 +121,8 @@ def _file(path: Path) -> Foreign | None:
         return found
     if end == _LEVELDB_END or head.startswith(_POINTER):
         return _CHECKPOINT
+    if path.suffix == ".onnx":
+        return None
     by_name = (each for name, each in _NAMES if re.fullmatch(name, path.name))
     return next(by_name, None) or _by_bytes(_LIKELY_BYTES, head)
 

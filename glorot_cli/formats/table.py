@@ -343,12 +343,33 @@ TORCH = Format(
     process="glorot_cli.torch_reader",
 )
 
+
+def _read_onnx(path: Path) -> StoredFile:
+    from glorot_cli.formats import onnx_file
+
+    return onnx_file.read_headers(path)
+
+
+def _is_onnx(path: Path, head: bytes) -> bool:
+    return path.suffix == ".onnx" and path.is_file()  # protobuf has no mark of its own
+
+
+ONNX = Format(
+    "onnx",
+    ".onnx, the initializers of a graph",
+    (".onnx",),
+    _is_onnx,
+    _read_onnx,
+    dtypes=(),
+    axes="torch",
+)
+
 # In the order in which they are listed. `--format` chooses from those that have an option.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
         SAFETENSORS, KERAS, H5, KERAS_ARCHIVE, KERAS_SHARDS, NPY, NPY_FOLDER, SHARDS, NPZ,
-        TORCH,
+        TORCH, ONNX,
     )
 }  # fmt: skip
 OPTIONS = {each.option: each for each in FORMATS.values() if each.option is not None}

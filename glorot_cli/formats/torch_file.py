@@ -102,7 +102,10 @@ class _Archive:
             raise FormatError(f"{path}: two of its members have the same name")
         if sum(member.compress_size for member in members) > self.size:
             raise FormatError(f"{path}: its members take more bytes than it has: some overlap")
-        self.root = next(name for name in self.members if _is_pickle(name))[: -len(_PICKLE)]
+        pickles = [name for name in self.members if _is_pickle(name)]
+        if not pickles:
+            raise FormatError(f"{path}: not a file of torch's: it has no {_PICKLE}")
+        self.root = pickles[0][: -len(_PICKLE)]
 
     def read(self, key: str | None) -> StoredFile:
         found, folder = self._pickled(_PICKLE, key), "data"

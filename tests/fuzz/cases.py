@@ -11,7 +11,7 @@ import yaml
 
 from tests.fuzz import seeds, values
 from tests.fuzz.commands import LARGEST_DRAWN, Result, run_command
-from tests.fuzz.mutations import mutated
+from tests.fuzz.mutations import HARMED, mutated
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("inspect", "F"),
@@ -77,6 +77,14 @@ def run_case(folder: Path, kind: str, seed: int, number: int) -> Result:
     spec = folder / ("layers.yaml" if "layers" in str(path) else "tensors.yaml")
     names = {"F": path, "O": original, "S": spec}
     arguments = [str(names.get(word, word)) for word in command]
+    result = _run(folder, place, command, arguments)
+    if HARMED.exists():
+        HARMED.unlink()
+        return result._replace(problem=result.problem or "ran what was in a pickle")
+    return result
+
+
+def _run(folder: Path, place: Path, command: tuple[str, ...], arguments: list[str]) -> Result:
     with contextlib.chdir(place):
         if command[0] != "init":
             return run_command(folder, arguments)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pickletools
 import random
 import re
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -314,6 +317,43 @@ def as_zip(rng: Random, data: bytes) -> bytes:
     return out.getvalue()
 
 
+# What a pickle may try: names that do harm, and opcodes that call, allocate or nest.
+_HARM = (b"cos\nsystem\n", b"cbuiltins\nexec\n", b"cbuiltins\nopen\n", b"cposix\nsystem\n",
+         b"csubprocess\nPopen\n", b"cshutil\nrmtree\n", b"ccollections\nOrderedDict\n",
+         b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._tensor\n_rebuild_from_type_v2\n",
+         b"ctorch\nSize\n", b"ctorch.jit._pickle\nbuild_intlist\n")  # fmt: skip
+_OPCODES = (b"R", b"\x81", b"\x92", b"b", b"o", b"Q", b"0", b"1", b"2", b"(", b")", b"]", b"}",
+            b"\x85", b"\x86", b"t", b"a", b"e", b"s", b"u", b"N", b"K\xff", b"J\xff\xff\xff\xff",
+            b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", b"r\xff\xff\xff\x0f", b"j\0\0\0\0",
+            b"h\0", b"q\0", b"\x8b\xff\xff\xff\x7f", b"B\xff\xff\xff\x7f", b"\x82\1",
+            b"\x8f(\x90", b"V../x\n", b"X\4\0\0\0touc")  # fmt: skip
+# What a call would leave behind, wherever the process that made it is.
+HARMED = Path(tempfile.gettempdir()) / "glorot-fuzz-harmed"
+_TOUCH = f"touch {HARMED}".encode()
+_CALL = b"(X" + struct.pack("<I", len(_TOUCH)) + _TOUCH + b"tR"
+
+
+def as_pickle(rng: Random, data: bytes) -> bytes:
+    """Put names, calls and opcodes where an opcode may stand, or change bytes."""
+    if rng.random() < 0.4:
+        return as_bytes(rng, data)
+    places = [0]
+    with contextlib.suppress(ValueError, IndexError, struct.error):
+        places += [position or 0 for _, _, position in pickletools.genops(data)]
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.choice(places)
+        new = rng.choice(_OPCODES)
+        if rng.random() < 0.4:
+            new = rng.choice(_HARM) + (_CALL if rng.random() < 0.7 else b"")
+        data = data[:at] + new * rng.choice((1, 1, 1, 2, 100)) + data[at + rng.choice((0, 0, 1)) :]
+    return data
+
+
+def as_torch(rng: Random, data: bytes) -> bytes:
+    """Change an archive's members, or the pickles of the older form."""
+    return as_zip(rng, data) if data[:2] == b"PK" else as_pickle(rng, data)
+
+
 _BY_ENDING: dict[str, Mutation] = {
     ".yaml": as_yaml,
     ".json": as_json,
@@ -322,6 +362,9 @@ _BY_ENDING: dict[str, Mutation] = {
     ".npz": as_zip,
     ".h5": as_h5,
     ".keras": as_zip,
+    ".pkl": as_pickle,
+    ".pt": as_torch,
+    ".bin": as_torch,
 }
 
 

@@ -204,6 +204,19 @@ def shards_seeds(folder: Path) -> None:
     glorot.write_weights(_plan(LAYERS), f"{folder}/keras/x.weights.json", max_shard_size="100B")
 
 
+def torch_seeds(folder: Path) -> None:
+    """Copy what torch saved, and write a file of our own."""
+    for path in sorted((Path(__file__).parents[1] / "data" / "torch").glob("*.pt")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    glorot.write_weights(_plan(TENSORS), str(folder / "tensors.pt"))
+    (folder / "hf").mkdir()
+    names = ("first.weight", "norm.bias")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "pytorch_model-1.bin")}
+    (folder / "hf" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    whole = (folder / "state_dict.pt").read_bytes()
+    (folder / "hf" / "pytorch_model-1.bin").write_bytes(whole)
+
+
 KINDS: dict[str, Make] = {
     "spec": spec_seeds,
     "safetensors": safetensors_seeds,
@@ -212,4 +225,5 @@ KINDS: dict[str, Make] = {
     "h5": h5_seeds,
     "keras": keras_seeds,
     "shards": shards_seeds,
+    "torch": torch_seeds,
 }
