@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from collections import Counter
@@ -18,6 +19,7 @@ from glorot_cli.checks.verify import verify_weights
 from glorot_cli.dtypes import ITEM_SIZES
 from glorot_cli.report import documents
 from glorot_cli.report.tables import print_plan
+from glorot_cli.streams.kernels import kernels
 from glorot_cli.workers import BLOCK_BYTES
 
 SMALL = {
@@ -159,3 +161,56 @@ def test_a_large_file_is_written_and_read_in_whole_blocks(tmp_path: Path) -> Non
     assert counted["create_encryption_ctx"] == 8
     assert calls(lambda: inspect_weights(path))["preadv"] == 8
     assert calls(lambda: verify_weights(path))["preadv"] == 8
+
+
+LOOPS = (
+    "uniform", "normal", "moments", "runs", "mersenne", "threefry", "philox", "box_muller", "range",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tensor", "rng", "expected"),
+    [
+        ({"initializer": "glorot_uniform"}, "aes-ctr", {"uniform": 1}),
+        ({"initializer": "he_normal", "dtype": "bfloat16"}, "aes-ctr", {"normal": 4}),
+        ({"initializer": "kaiming_normal"}, "aes-ctr", {"normal": 1}),
+        ({"initializer": "xavier_normal"}, "torch", {"mersenne": 1, "box_muller": 1}),
+        ({"initializer": "xavier_uniform"}, "torch", {"mersenne": 1, "range": 1}),
+        ({"initializer": "he_uniform", "seed": 7}, "jax", {"threefry": 1, "range": 1}),
+    ],
+)
+def test_compiled_blocks_are_copied_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tensor: dict[str, Any],
+    rng: str,
+    expected: dict[str, int],
+) -> None:
+    chosen = kernels()
+    if chosen is None:
+        pytest.skip("there are no compiled loops")
+    shape = [8, BLOCK_BYTES // ITEM_SIZES[tensor.get("dtype", "float32")]]
+    spec = {"seed": 1, "rng": rng, "tensors": {"w": {"shape": shape, "axes": "IO", **tensor}}}
+    plan = glorot.make_plan(glorot.load_spec(spec))
+    path, copied, pwrite = tmp_path / "w.safetensors", 0, os.pwrite
+    loops: Counter[str] = Counter()
+
+    def write_and_count(descriptor: int, data: memoryview, offset: int) -> int:
+        nonlocal copied
+        copied += data.nbytes
+        return pwrite(descriptor, data, offset)
+
+    def run_and_count(name: str, loop: Callable[..., object], *arguments: object) -> object:
+        loops[name] += 1
+        return loop(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", write_and_count)
+    for name in LOOPS:
+        loop = getattr(chosen.module, name)
+        monkeypatch.setattr(chosen.module, name, functools.partial(run_and_count, name, loop))
+    counted = calls(lambda: glorot.write_weights(plan, path, sync=False, workers=1))
+    assert copied == 8 * BLOCK_BYTES
+    # Each block is drawn and measured by these loops alone: NumPy neither casts nor adds.
+    assert loops == {name: 8 * times for name, times in expected.items()}
+    for name in ("copyto", "astype", "reduce", "dot", "clip"):
+        assert counted[name] < 8, name
