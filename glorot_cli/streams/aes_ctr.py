@@ -41,8 +41,10 @@ from glorot_cli.placed import ByIndex, Values
 from glorot_cli.streams import fixed, kernels, pieces, quantile, whole
 from glorot_cli.streams.float8 import round_float8
 from glorot_cli.streams.request import Draw as Draw
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
 from glorot_cli.workers import BLOCK_BYTES
+
+_VALUES = Scratch()
 
 NAME = "aes-ctr"
 VERSION = 1
@@ -279,7 +281,7 @@ def _rounded(draw_float32: Draw, low: float, high: float, dtype: str) -> Draw:
             return
         for start in range(0, out.size, _CHUNK):
             part = out[start : start + _CHUNK]
-            values = scratch(2, part.size, np.float32)
+            values = _VALUES.array(part.size, np.float32)
             draw_float32(first + start, values)
             np.clip(values, low, high, out=values)
             if out.itemsize == 1:

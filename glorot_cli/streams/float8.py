@@ -7,7 +7,10 @@ import functools
 import numpy as np
 
 from glorot_cli.dtypes import Array, numpy_dtype
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_INDEX = Scratch()
+_REST = Scratch()
 
 # A float8 has 3 bits of fraction at most. Of a float32's 23 the upper 8 decide how it is rounded to
 # nearest even, if the last of them also says whether anything follows.
@@ -17,7 +20,7 @@ _DROPPED = 15
 def round_float8(values: Array, dtype: str, out: Array) -> None:
     """Round float32 values to nearest even, as ml_dtypes casts them."""
     bits = values.view(np.uint32)
-    index, rest = scratch(0, bits.size, np.uint32), scratch(1, bits.size, np.uint32)
+    index, rest = _INDEX.array(bits.size, np.uint32), _REST.array(bits.size, np.uint32)
     np.right_shift(bits, _DROPPED, out=index)
     np.bitwise_and(bits, (1 << _DROPPED) - 1, out=rest)
     np.minimum(rest, 1, out=rest)

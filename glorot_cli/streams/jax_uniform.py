@@ -12,7 +12,10 @@ from glorot_cli.streams import ranges, threefry
 from glorot_cli.streams.fused import fused_float32, fused_float64
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_VALUES = Scratch()
+_WORDS = Scratch()
 
 # Where in a word the random bits of a fraction lie: by how much it is shifted, then the mask.
 _PLACES = {
@@ -99,7 +102,7 @@ def _in_steps(key: threefry.Key, least: float, most: float, dtype: str) -> Draw:
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, threefry.CHUNK):
             part = out[start : start + threefry.CHUNK]
-            values = scratch(3, part.size, np.float32)
+            values = _VALUES.array(part.size, np.float32)
             unit(first + start, values)
             np.multiply(values, span, out=values)
             np.copyto(part, values, casting="unsafe")
@@ -126,11 +129,11 @@ def _unit(key: threefry.Key, dtype: str) -> Draw:
 def _fractions(key: threefry.Key, first: int, size: int, dtype: str) -> Array:
     """Draw the integers whose bits are the fraction's; lower precisions keep a word's low bits."""
     if dtype == "float64":
-        words = scratch(4, size, np.uint64)
+        words = _WORDS.array(size, np.uint64)
         threefry.fill_words64(key, first, words)
         np.right_shift(words, np.uint64(12), out=words)
         return words
-    words = scratch(4, size, np.uint32)
+    words = _WORDS.array(size, np.uint32)
     threefry.fill_words(key, first, words)
     if dtype == "float32":
         np.right_shift(words, np.uint32(9), out=words)

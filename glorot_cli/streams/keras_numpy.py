@@ -17,7 +17,9 @@ from glorot_cli.dtypes import Array
 from glorot_cli.streams import whole
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_VALUES = Scratch()
 
 NAME = "keras-numpy"
 CAN = "uniform, normal and truncated normal values, orthogonal kernels in float32, and constants"
@@ -59,7 +61,7 @@ def _uniform(seed: int, low: float, high: float) -> Draw:
         generator = np.random.Generator(bits.advance(first))
         for begin in range(0, out.size, CHUNK):
             part = out[begin : begin + CHUNK]
-            values = scratch(0, part.size, np.float64)
+            values = _VALUES.array(part.size, np.float64)
             generator.random(out=values)
             np.multiply(values, span, out=values)
             np.add(values, low, out=values)
@@ -83,7 +85,7 @@ def _in_order(seed: int, centre: float, stddev: float, low: float, high: float) 
     values = InOrder(bits, fill, np.float64)
 
     def draw(first: int, out: Array) -> None:
-        drawn = scratch(0, out.size, np.float64)
+        drawn = _VALUES.array(out.size, np.float64)
         values.draw(first, drawn)
         np.copyto(out, drawn, casting="unsafe")
 

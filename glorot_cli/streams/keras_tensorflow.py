@@ -9,7 +9,10 @@ from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.streams import philox, ranges
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw, Request, check_framework, refusal
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_WORDS = Scratch()
+_VALUES = Scratch()
 
 NAME = "keras-tensorflow"
 CAN = "uniform values and constants"
@@ -50,7 +53,7 @@ class _Words:
         if skipped == 0 and words.size % 4 == 0:
             philox.fill_words(self._high, self._key, first // 4, words)
             return
-        whole = scratch(5, -(-(skipped + words.size) // 4) * 4, np.uint32)
+        whole = _WORDS.array(-(-(skipped + words.size) // 4) * 4, np.uint32)
         philox.fill_words(self._high, self._key, first // 4, whole)
         words[:] = whole[skipped : skipped + words.size]
 
@@ -68,7 +71,7 @@ def _uniform(words: _Words, low: float, high: float, dtype: str) -> Draw:
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, _PIECE):
             part = out[start : start + _PIECE]
-            values = part if part.itemsize == 4 else scratch(6, part.size, np.float32)
+            values = part if part.itemsize == 4 else _VALUES.array(part.size, np.float32)
             fractions = values.view(np.int32)
             words.draw(first + start, values.view(np.uint32))
             np.bitwise_and(fractions, np.int32((1 << bits) - 1), out=fractions)
@@ -93,7 +96,7 @@ def _float64(words: _Words, low: float, high: float) -> Draw:
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, _PIECE // 2):
             part = out[start : start + _PIECE // 2]
-            halves = scratch(6, 2 * part.size, np.uint32)
+            halves = _VALUES.array(2 * part.size, np.uint32)
             words.draw(2 * (first + start), halves)
             fractions = part.view(np.uint64)
             np.bitwise_and(halves[0::2], np.uint32(0xFFFFF), out=halves[0::2])

@@ -11,8 +11,10 @@ from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import mersenne, ranges
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
 from glorot_cli.streams.torch_normal import Place, normals
+
+_FRACTIONS = Scratch()
 
 NAME = "keras-torch"
 CAN = "uniform values, normal values in float32, and constants"
@@ -73,7 +75,7 @@ def _lower(request: Request, low: float, high: float) -> Draw:
         return compiled
 
     def draw(first: int, out: Array) -> None:
-        fractions = scratch(0, out.size, np.uint32)
+        fractions = _FRACTIONS.array(out.size, np.uint32)
         mersenne.draw_fractions(words, first, fractions)
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]

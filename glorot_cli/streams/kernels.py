@@ -22,7 +22,9 @@ from glorot_cli.moments import Moments
 from glorot_cli.streams import quantile
 from glorot_cli.streams.float8 import table
 from glorot_cli.streams.request import Draw
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_WORDS = Scratch()
 
 # So many words stay in a core's second cache until they are values.
 WORDS = 1 << 18
@@ -117,7 +119,7 @@ def drawer(
         moments: list[Moments | None] = []
         for start in range(0, out.size, WORDS):
             part = out[start : start + WORDS]
-            moments.append(loop(first + start, part, scratch(0, part.size, np.int32)))
+            moments.append(loop(first + start, part, _WORDS.array(part.size, np.int32)))
         return Moments.joined(moments)
 
     def loop(first: int, out: Array, words: Array) -> Moments | None:

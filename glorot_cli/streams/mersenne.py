@@ -9,7 +9,9 @@ import numpy as np
 from glorot_cli.dtypes import Array
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.kernels import Kernels, kernels
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_HALVES = Scratch()
 
 CHUNK = 1 << 16
 
@@ -62,7 +64,7 @@ def draw_fractions(words: InOrder, first: int, out: Array) -> None:
         words.draw(first, out)
         np.bitwise_and(out, np.uint32(0xFFFFFF), out=out)
         return
-    halves = scratch(5, 2 * out.size, np.uint32)
+    halves = _HALVES.array(2 * out.size, np.uint32)
     words.draw(first, halves)
     np.copyto(out, halves[0::2])
     np.left_shift(out, np.uint64(32), out=out)

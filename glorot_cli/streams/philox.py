@@ -6,7 +6,10 @@ import numpy as np
 
 from glorot_cli.dtypes import Array
 from glorot_cli.streams.kernels import kernels
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_SPARE = Scratch()
+_COUNTERS = Scratch()
 
 # Counters a piece: smaller ones lose to NumPy's calls, larger ones to the cache.
 CHUNK = 1 << 15
@@ -50,8 +53,8 @@ def fill_words(high: tuple[int, int], key: Key, first: int, words: Array) -> Non
         fill_words(high, key, first + cut // 4, words[cut:])
         return
     keys = [[(key[i] + turn * _WEYL[i]) & _MASK for i in range(2)] for turn in range(10)]
-    spare = scratch(0, size, np.uint64)
-    x0, x1, x2, x3 = (scratch(slot, size, np.uint64) for slot in range(1, 5))
+    spare = _SPARE.array(size, np.uint64)
+    x0, x1, x2, x3 = _COUNTERS.array(4 * size, np.uint64).reshape(4, size)
     # All but the low word are the same in the whole piece, so two rounds are half done already.
     second = _MULTIPLIERS[1] * high[0]
     a0, a1 = (second >> 32) ^ (first >> 32) ^ keys[0][0], second & _MASK

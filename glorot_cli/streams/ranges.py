@@ -15,7 +15,9 @@ from glorot_cli.dtypes import Array
 from glorot_cli.moments import Moments
 from glorot_cli.streams import kernels
 from glorot_cli.streams.request import Draw
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_WORDS = Scratch()
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -61,7 +63,7 @@ def drawer(
 
     def draw(first: int, out: Array) -> Moments | None:
         # The words lie where their values go, if both take as many bytes.
-        words = out.view(np.uint32) if out.itemsize == 4 else scratch(0, out.size, np.uint32)
+        words = out.view(np.uint32) if out.itemsize == 4 else _WORDS.array(out.size, np.uint32)
         fill_words(first, words)
         return kernels.measured(
             out.size, about, *run(number, words, out.view(np.uint8), code, *law, about)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glorot_cli.dtypes import Array
 
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
-class _Kept(threading.local):
+
+class Scratch(threading.local):
+    """Keep one array for each thread, which belongs to who made this."""
+
     def __init__(self) -> None:
-        self.arrays: dict[int, Array] = {}
+        self._kept = np.empty(0, np.uint8)
 
-
-_KEPT = _Kept()
-
-
-def scratch(slot: int, size: int, dtype: Any) -> Array:
-    """Return the thread's array of that slot, whose values are whatever was there."""
-    dtype = np.dtype(dtype)
-    kept = _KEPT.arrays.get(slot)
-    if kept is None or kept.size < size * dtype.itemsize:
-        kept = _KEPT.arrays[slot] = np.empty(size * dtype.itemsize, np.uint8)
-    return kept[: size * dtype.itemsize].view(dtype)
+    def array(self, size: int, dtype: DTypeLike) -> Array:
+        """Return the thread's array, whose values are whatever was there."""
+        dtype = np.dtype(dtype)
+        if self._kept.size < size * dtype.itemsize:
+            self._kept = np.empty(size * dtype.itemsize, np.uint8)
+        return self._kept[: size * dtype.itemsize].view(dtype)

@@ -6,7 +6,11 @@ import numpy as np
 
 from glorot_cli.dtypes import Array
 from glorot_cli.streams.kernels import kernels
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_FIRST = Scratch()
+_SECOND = Scratch()
+_TURNED = Scratch()
 
 # Smaller pieces lose to NumPy's calls, larger ones to the cache.
 CHUNK = 1 << 16
@@ -28,7 +32,7 @@ def fill_words(key: Key, first: int, words: Array) -> None:
     if _compiled(key, first, words):
         return
     size = words.size
-    x0, x1 = scratch(0, size, np.uint32), scratch(1, size, np.uint32)
+    x0, x1 = _FIRST.array(size, np.uint32), _SECOND.array(size, np.uint32)
     _mix(key, first, x0, x1, words)
     np.bitwise_xor(x0, x1, out=words)
 
@@ -41,8 +45,8 @@ def fill_words64(key: Key, first: int, words: Array) -> None:
     if _compiled(key, first, words):
         return
     size = words.size
-    x0, x1 = scratch(0, size, np.uint32), scratch(1, size, np.uint32)
-    _mix(key, first, x0, x1, scratch(2, size, np.uint32))
+    x0, x1 = _FIRST.array(size, np.uint32), _SECOND.array(size, np.uint32)
+    _mix(key, first, x0, x1, _TURNED.array(size, np.uint32))
     np.copyto(words, x0)
     np.left_shift(words, np.uint64(32), out=words)
     np.bitwise_or(words, x1, out=words)

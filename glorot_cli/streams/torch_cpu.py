@@ -18,8 +18,10 @@ from glorot_cli.streams.fused import fused_float32, fused_float64
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
 from glorot_cli.streams.torch_normal import Place, after, normals
+
+_WHOLE = Scratch()
 
 NAME = "torch"
 CAN = "uniform values, normal values in float32, and constants"
@@ -91,7 +93,7 @@ def _uniform(request: Request, low: float, high: float) -> Draw:
         return compiled
 
     def draw(first: int, out: Array) -> None:
-        whole = out if out.itemsize == 4 else scratch(0, out.size, np.float32)
+        whole = out if out.itemsize == 4 else _WHOLE.array(out.size, np.float32)
         mersenne.draw_fractions(words, begin + first, whole.view(np.uint32))
         for start in range(0, out.size, mersenne.CHUNK):
             part = out[start : start + mersenne.CHUNK]

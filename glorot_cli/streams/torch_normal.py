@@ -17,7 +17,9 @@ from glorot_cli.streams import box_muller
 from glorot_cli.streams.box_muller import STEP
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Draw
-from glorot_cli.streams.scratch import scratch
+from glorot_cli.streams.scratch import Scratch
+
+_VALUES = Scratch()
 
 
 class Place(NamedTuple):
@@ -60,11 +62,11 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
         if start == first and stop == end:
             return fill(first, out)
         if start < stop:
-            values = scratch(1, stop - start, np.float32)
+            values = _VALUES.array(stop - start, np.float32)
             fill(start, values)
             out[: stop - first] = values[first - start : end - start]
         if count % STEP and end > count - STEP:
-            values = scratch(1, STEP, np.float32)
+            values = _VALUES.array(STEP, np.float32)
             fill(count, values)
             begin = max(first, count - STEP)
             out[begin - first :] = values[begin - count + STEP : end - count + STEP]
