@@ -18,7 +18,7 @@ from glorot_cli.cli import main
 from glorot_cli.spec.schema import spec_schema
 
 # `HYPOTHESIS_PROFILE=thorough pytest -m hypothesis` tries many more.
-for profile, examples in (("suite", 25), ("thorough", 400)):
+for profile, examples in (("suite", 25), ("thorough", 200)):
     settings.register_profile(
         profile, deadline=None, derandomize=True, database=None, max_examples=examples
     )
