@@ -364,7 +364,7 @@ def test_a_file_in_json(run: Run, planned: Planned) -> None:
         "name": "dense/kernel", "shape": [3, 5], "dtype": "float32", "fan_in": 3, "fan_out": 5,
         "limit": 0.8660254037844386, "parameters": 15, "bytes": 60,
         "best_fit": fitting[0], "p_value": 1.0, "withheld_by": None, "zero_rows": [],
-        "claim": "glorot_uniform", "agrees": True, "sha256": None,
+        "claim": "glorot_uniform", "agrees": True, "sha256": None, "spectrum": None,
         "histogram": tensor["histogram"],
     }  # fmt: skip
     assert sum(tensor["histogram"]) == 15

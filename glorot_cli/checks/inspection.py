@@ -16,6 +16,7 @@ import numpy as np
 
 from glorot_cli.checks.claims import by_stored_name, claimed_plan, kept_names, read_claim
 from glorot_cli.checks.known_starts import Candidates, Start, known_starts
+from glorot_cli.checks.spectra import Spectrum, spectra
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS, Array
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import FanRule, Fans, Shape, check_axes, count_fans
@@ -81,6 +82,7 @@ class InspectedTensor:
     claim: str | None = None
     agrees: bool | None = None
     sha256: str | None = None
+    spectrum: Spectrum | None = None
     planned: PlannedTensor | None = field(default=None, compare=False, repr=False)
     sample: Array | None = field(default=None, compare=False, repr=False)
 
@@ -136,6 +138,7 @@ def inspect_weights(
     key: str | None = None,
     headers: bool = False,
     sha256: bool = False,
+    spectrum: bool = False,
     samples: bool = False,
     workers: int | None = None,
 ) -> Inspection:
@@ -145,7 +148,8 @@ def inspect_weights(
     kernels of that rank, or `fans` a framework's rule (default: torch's for .safetensors and
     torch's own files, Keras's for the rest). `include` and `exclude` are globs on names; `key`
     chooses the mapping of weights in a file of torch's. `headers` reads no elements; `sha256`
-    hashes each tensor's elements, in C order and little-endian; `samples` keeps up to 32,768 of
+    hashes each tensor's elements, in C order and little-endian; `spectrum` takes the singular
+    values of tensors of several axes, outputs against the rest; `samples` keeps up to 32,768 of
     them, in order of size; fewer in a file of over 1,024 tensors.
 
     Raises:
@@ -174,6 +178,9 @@ def inspect_weights(
     found = {} if headers else _read(file, kept_from_base, chosen, workers, samples=samples)
     starts = dict(zip(found, known_starts([f.candidates for f in found.values()]), strict=True))
     digests = _digests(file, [each.stored for each in chosen], workers) if sha256 else {}
+    outputs_first = file.format.axes == "torch"
+    stored_tensors = [each.stored for each in chosen] if spectrum else []
+    values = dict(enumerate(spectra(file, stored_tensors, outputs_first=outputs_first)))
     tensors = []
     for index, (stored, plan, count) in enumerate(chosen):
         result = found.get(index)
@@ -192,6 +199,7 @@ def inspect_weights(
                 claim=None if plan is None else "kept" if kept else plan.initializer,
                 agrees=None if result is None else result.candidates.agrees,
                 sha256=digests.get(index),
+                spectrum=values.get(index),
                 planned=None if kept else plan,
                 sample=result and result.sample,
             )

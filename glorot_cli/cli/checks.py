@@ -57,6 +57,9 @@ def inspect(
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Hash each tensor's elements too.")
     ] = False,
+    spectrum: Annotated[
+        bool, typer.Option("--spectrum", help="Take the singular values of each matrix too.")
+    ] = False,
     finite: Annotated[
         bool, typer.Option("--finite", help="Exit with 1 if a tensor holds NaN or infinity.")
     ] = False,
@@ -73,6 +76,10 @@ def inspect(
     fans = choice("--fans", rule, FAN_RULES)
     if finite and headers:
         raise GlorotError("--finite reads the elements, --headers does not: leave one of them out")
+    if spectrum and headers:
+        raise GlorotError(
+            "--spectrum reads the elements, --headers does not: leave one of them out"
+        )
 
     def inspected(file: str) -> Inspection:
         return inspect_weights(
@@ -84,6 +91,7 @@ def inspect(
             key=key,
             headers=headers,
             sha256=sha256,
+            spectrum=spectrum,
             workers=workers,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -166,12 +167,10 @@ def print_comparison(found: Comparison) -> None:
                 for label in found.effects[0].measured or ()
             ]
             _print_columns(title, ["layer"], found.names, rows)
-    for effect in found.effects:
-        if effect.theory.layers:
-            print(sentence(effect))
-    best = advice(found)
-    if best is not None:
-        print(best)
+    sentences = [sentence(effect) for effect in found.effects if effect.theory.layers]
+    sentences += filter(None, [advice(found)])
+    for line in sentences:
+        print(textwrap.fill(line, _room() or sys.maxsize, subsequent_indent="  "))
 
 
 def _with_bar(value: float | None, top: float) -> str:
@@ -189,10 +188,15 @@ def _measured(measured: Measured, what: str) -> str:
     return f"{number(root)} ±{number(error / (2.0 * root))}" if error and root else number(root)
 
 
+def _room() -> int | None:
+    """Return how wide the terminal is, None where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _print_columns(title: str, heads: Cells, names: Sequence[str], rows: list[Cells]) -> None:
     """Print a table, or several below each other where not all columns fit on the terminal."""
     firsts = len(heads)
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = _room()
     widths = [
         max(len(text) for text in (name, *(row[firsts + index] for row in rows)))
         for index, name in enumerate(names)

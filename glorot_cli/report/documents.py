@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from glorot_cli.checks.spectra import Spectrum
 from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.distributions import limit_of, stddev_of
 from glorot_cli.fans import glorot_limit
@@ -177,6 +178,19 @@ def _inspected_document(tensor: InspectedTensor) -> Document:
         "claim": tensor.claim,
         "agrees": tensor.agrees,
         "sha256": tensor.sha256,
+        "spectrum": None if tensor.spectrum is None else _spectrum(tensor.spectrum),
+    }
+
+
+def _spectrum(spectrum: Spectrum) -> Document:
+    return {
+        "rows": spectrum.rows,
+        "columns": spectrum.columns,
+        "largest": spectrum.largest,
+        "smallest": spectrum.smallest,
+        "expected": list(spectrum.expected),
+        "effective_rank": spectrum.effective_rank,
+        "deviation": spectrum.deviation,
     }
 
 

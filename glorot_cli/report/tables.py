@@ -61,6 +61,7 @@ _EXPECTED_COLUMNS: list[Column] = [
 _OPTIONAL: Groups = [
     ["initializer"],
     ["claim"],
+    ["largest s", "smallest s", "expected s", "rank"],
     ["fits", "p"],
     ["limit/stddev"],
     ["min", "max"],
@@ -173,6 +174,7 @@ def print_inspection(found: Inspection) -> None:
         ("name", False), ("shape", False), ("dtype", False), ("fan_in", True), ("fan_out", True),
         ("limit", True), ("min", True), ("max", True), ("mean", True), ("std", True),
         ("histogram", False), ("fits", False), ("p", True), ("claim", False), ("sha256", False),
+        ("largest s", True), ("smallest s", True), ("expected s", False), ("rank", True),
     ]  # fmt: skip
     rows = []
     for t in found.tensors:
@@ -182,7 +184,15 @@ def print_inspection(found: Inspection) -> None:
         row += [str(fans.fan_in), str(fans.fan_out)] if fans else ["", ""]
         row += [number(glorot_limit(fans) if fans else None), *map(number, numbers)]
         rows.append(
-            [*row, heights(t.histogram), _fits(t), _p_value(t), _agreement(t), t.sha256 or ""]
+            [
+                *row,
+                heights(t.histogram),
+                _fits(t),
+                _p_value(t),
+                _agreement(t),
+                t.sha256 or "",
+                *_singular(t),
+            ]
         )
     print(printable(f"{found.path}: {found.format}, {_claim(found)}"))
     shown = [i for i in range(len(heads)) if i < 3 or any(row[i] for row in rows)]
@@ -219,6 +229,16 @@ def _fits(tensor: InspectedTensor) -> str:
     rows = f"; row {padding[0]} zeros" if padding else ""
     rows = f"; {len(padding)} rows zeros" if len(padding) > 1 else rows
     return ", ".join(named[:3]) + more + rows
+
+
+def _singular(tensor: InspectedTensor) -> list[str]:
+    """Write the singular values' ends, those of a random matrix, and the effective rank."""
+    found = tensor.spectrum
+    if found is None:
+        return ["", "", "", ""]
+    low, high = found.expected
+    rank = "" if found.effective_rank is None else f"{found.effective_rank:.1f}"
+    return [number(found.largest), number(found.smallest), f"{number(low)} to {number(high)}", rank]
 
 
 def _p_value(tensor: InspectedTensor) -> str:
