@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from glorot_cli.drawing import draw
     from glorot_cli.errors import FormatError, GlorotError, SpecError
     from glorot_cli.plan import Plan, PlannedTensor, make_plan
+    from glorot_cli.recording import record
     from glorot_cli.spec import Spec, load_spec
     from glorot_cli.writing.weights import write_weights
 
@@ -30,6 +31,7 @@ _HOMES = {
     "inspect_weights": "checks.inspection",
     "load_spec": "spec",
     "make_plan": "plan",
+    "record": "recording",
     "verify_weights": "checks.verify",
     "write_weights": "writing.weights",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "inspect_weights",
     "load_spec",
     "make_plan",
+    "record",
     "verify_weights",
     "write_weights",
 ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from glorot_cli import elementary
 from glorot_cli.fans import Shape
 from glorot_cli.placed import Placed
+
+if TYPE_CHECKING:
+    from glorot_cli.streams.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,7 @@ class Derived:
     rng: str = ""
     position: tuple[int, ...] = ()
     fma: bool = True
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True)

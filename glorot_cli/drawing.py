@@ -59,6 +59,7 @@ def _request(tensor: PlannedTensor) -> Request:
         tensor.dtype,
         tensor.position,
         tensor.fma,
+        replay=tensor.replay,
     )
 
 
@@ -105,7 +106,7 @@ def check(tensor: PlannedTensor) -> None:
         raise GlorotError(f"{shown(tensor.name)}: {error}") from None
     needed = bytes_needed(tensor.distribution, tensor.shape)
     if needed:
-        free = _free_memory()
+        free = free_memory()
         if needed > free:
             raise GlorotError(
                 f"{shown(tensor.name)}: {tensor.initializer} of shape {list(tensor.shape)} "
@@ -113,7 +114,8 @@ def check(tensor: PlannedTensor) -> None:
             )
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
+    """Return how many bytes of memory are free."""
     try:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):

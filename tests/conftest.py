@@ -1,13 +1,9 @@
-"""What several files use: a command line in this process, a plan from a mapping, the schema."""
+"""Fixtures that several files use: a command line in this process, and a plan from a mapping."""
 
 from __future__ import annotations
 
-import compileall
-import gc
 import os
 from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,29 +11,9 @@ from hypothesis import settings
 
 import glorot_cli as glorot
 from glorot_cli.cli import main
-from glorot_cli.spec.schema import spec_schema
 
-# `HYPOTHESIS_PROFILE=thorough pytest -m hypothesis` tries many more.
-for profile, examples in (("suite", 25), ("thorough", 200)):
-    settings.register_profile(
-        profile, deadline=None, derandomize=True, database=None, max_examples=examples
-    )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Compile the program once, where Python is told to keep no bytecode.
-
-    Each process that a test starts would compile all of it, which takes longer than what it does.
-    """
-    if not hasattr(config, "workerinput"):
-        compileall.compile_dir(Path(glorot.__file__).parent, quiet=1)
-
-
-def pytest_collection_finish() -> None:
-    """Leave out of each collection of garbage what stays to the end: thousands of tests."""
-    gc.collect()
-    gc.freeze()
+settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +33,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return int(code), out, err
 
     return call
-
-
-@pytest.fixture(scope="session")
-def schema_validator() -> Any:
-    """Return what validates specs by the JSON Schema, which one test checks itself."""
-    jsonschema: Any = import_module("jsonschema")  # it comes without types
-    return jsonschema.Draft202012Validator(spec_schema())
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from mpmath import mp, mpf
 
 CENTRE_ROWS, CENTRE_DEGREE = 124, 8
 OCTAVES, SUB, TAIL_DEGREE = 27, 16, 5
-ROWS = CENTRE_ROWS + OCTAVES * SUB
 
 
 def quantile(u: mpf) -> mpf:
@@ -44,30 +43,26 @@ def interpolate(function, degree: int) -> list[mpf]:  # type: ignore[no-untyped-
     return list(mp.lu_solve(matrix, mp.matrix([function(node) for node in nodes])))
 
 
-def line(number: int) -> str:
-    """Return a row of the table as its line in the file."""
-    with mp.workdps(50):
-        return " ".join(float(c).hex() for c in _row(number))
-
-
-def _row(number: int) -> list[mpf]:
-    if number == 0:
-        return [mpf(0), *interpolate(lambda s: quantile(s / 128) / s, CENTRE_DEGREE - 1)]
-    if number < CENTRE_ROWS:
-        return interpolate(lambda s: quantile((number + s) / 128), CENTRE_DEGREE)
-    octave, k = divmod(number - CENTRE_ROWS, SUB)
-
-    def tail(s: mpf) -> mpf:
-        t = mpf(2) ** (octave - 1) * (1 + (k + s) / SUB)
-        return upper_quantile(t / mpf(2) ** 31)
-
-    return interpolate(tail, TAIL_DEGREE)
-
-
 def main() -> None:
     """Print the table, a row a line."""
-    for number in range(ROWS):
-        sys.stdout.write(f"{line(number)}\n")
+    mp.dps = 50
+    rows = []
+    for row in range(CENTRE_ROWS):
+        if row == 0:
+            odd = interpolate(lambda s: quantile(s / 128) / s, CENTRE_DEGREE - 1)
+            rows.append([mpf(0), *odd])
+        else:
+            rows.append(interpolate(lambda s, row=row: quantile((row + s) / 128), CENTRE_DEGREE))
+    for octave in range(OCTAVES):
+        for k in range(SUB):
+
+            def tail(s: mpf, octave: int = octave, k: int = k) -> mpf:
+                t = mpf(2) ** (octave - 1) * (1 + (k + s) / SUB)
+                return upper_quantile(t / mpf(2) ** 31)
+
+            rows.append(interpolate(tail, TAIL_DEGREE))
+    for coefficients in rows:
+        sys.stdout.write(" ".join(float(c).hex() for c in coefficients) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,15 +34,10 @@ SMALL = {
 
 
 def calls(work: Callable[[], object]) -> Counter[str]:
-    """Count the calls that some work makes in all of its threads, by what is called.
-
-    How often a thread looks for another is a matter of the clock, so threads' own are left out.
-    """
+    """Count the calls that some work makes in all of its threads, by what is called."""
     counted: Counter[str] = Counter()
 
     def count(frame: Any, event: str, argument: Any) -> None:
-        if frame.f_code.co_filename == threading.__file__:
-            return
         if event == "call":
             counted[frame.f_code.co_name] += 1
         elif event == "c_call":

@@ -226,7 +226,7 @@ def test_singular_vectors_need_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     w = {"shape": [100, 50], "initializer": "normal"}
     u = {"shape": [100], "initializer": {"name": "singular_vector_of", "tensor": "w"}}
     plan = glorot.make_plan(glorot.load_spec({"seed": 1, "tensors": {"w": w, "u": u}}))
-    monkeypatch.setattr("glorot_cli.drawing._free_memory", lambda: 150_000)
+    monkeypatch.setattr("glorot_cli.drawing.free_memory", lambda: 150_000)
     with pytest.raises(glorot.GlorotError) as caught:
         glorot.draw(plan, "u")
     assert str(caught.value) == (

@@ -53,9 +53,7 @@ def test_our_own_files_raise_no_alarm(dtype: str, planned: Planned) -> None:
         *power.GOOD, "zeros", "ones", "identity", {"name": "constant", "value": 0.3},
         {"name": "variance_scaling", "scale": 0.1, "distribution": "untruncated_normal"},
     ]  # fmt: skip
-    # The largest are of several blocks, and give each value of a low precision many elements.
-    large = (700, 1000) if dtype in ("float32", "bfloat16", "float8_e4m3fn") else (200, 300)
-    sizes = [(1, 1), (2, 3), (40, 50), large]
+    sizes = [(1, 1), (2, 3), (40, 50), (700, 1000)]
     tensors = {
         f"{i}-{a}": {"shape": [a, b], "axes": "IO", "initializer": law}
         for i, law in enumerate(laws)
@@ -96,14 +94,11 @@ def test_a_spread_that_the_dtype_cannot_hold_raises_no_alarm(
     assert judged(plan, a=wrong, b=wrong) == {"a": ["constant"], "b": ["constant"]}
 
 
-# A regression test on fixed seeds; benchmarks/power.py does it for 1,000 of them.
-@pytest.mark.parametrize(
-    ("seeds", "most"), [(4, (0, 2)), pytest.param(12, (1, 6), marks=pytest.mark.interop)]
-)
-def test_good_seeds_raise_no_more_alarms_than_stated(seeds: int, most: tuple[int, int]) -> None:
-    counts = power.false_alarms(seeds, rates=(0.1, 0.5))
-    assert counts[0.1] <= most[0]
-    assert counts[0.5] <= most[1]
+def test_good_seeds_raise_no_more_alarms_than_stated() -> None:
+    # A regression test on fixed seeds; benchmarks/power.py does it for 1,000 of them.
+    counts = power.false_alarms(12, rates=(0.1, 0.5))
+    assert counts[0.1] <= 1
+    assert counts[0.5] <= 6
 
 
 def test_values_may_be_off_by_one_rounding(planned: Planned) -> None:

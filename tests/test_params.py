@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.spec.schema import spec_schema
 from glorot_cli.spec.source import parse
 from tests import pages
 
@@ -329,7 +330,7 @@ def test_a_rule_behind_another_for_what_is_removed_is_an_error(planned: Planned)
         planned(initializers=rules, tensors=[W, gone])
 
 
-def test_the_spec_in_a_file_means_the_same(planned: Planned, schema_validator: Any) -> None:
+def test_the_spec_in_a_file_means_the_same(planned: Planned) -> None:
     plan = planned(
         params={
             "z": {"word": "model."}, "a": {"absent": 2, "null": 1}, "list": ["x", 1],
@@ -357,7 +358,7 @@ def test_the_spec_in_a_file_means_the_same(planned: Planned, schema_validator: A
         "z": {"word": "model."}, "a": 2, "list": ["x", 1], "like": {"word": {"word": "x"}},
         "odd": {"word": {"absent": 1}}, "n": 3,
     }  # fmt: skip
-    schema_validator.validate(plan.spec)
+    jsonschema.validate(plan.spec, spec_schema())
 
 
 def test_words_fold_into_one_row(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
@@ -381,9 +382,9 @@ def test_words_fold_into_one_row(planned: Planned, capsys: pytest.CaptureFixture
         {"params": [], "tensors": W},
     ],
 )
-def test_the_schema_knows_the_forms(broken: dict[str, Any], schema_validator: Any) -> None:
+def test_the_schema_knows_the_forms(broken: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        schema_validator.validate(broken)
+        jsonschema.validate(broken, spec_schema())
 
 
 def test_the_examples_of_the_docs() -> None:

@@ -232,13 +232,13 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     (
-        "layers[0]: '0.weight': the stream torch cannot draw truncated normal values in float32; "
-        "it draws uniform values, normal values in float32, and constants",
+        "layers[0]: '0.weight': the stream torch cannot draw orthogonal values in float32; "
+        "it draws uniform, normal and truncated normal values, and constants",
         {
             "rng": "torch",
             "seed": 1,
             "dialect": "torch",
-            "layers": [{**LINEAR, "initializers": {"weight": "trunc_normal"}}],
+            "layers": [{**LINEAR, "initializers": {"weight": "orthogonal"}}],
         },
     ),
 ]
@@ -255,7 +255,7 @@ CAN = {
     "keras-jax": "uniform values and constants",
     "keras-torch": "uniform values, normal values in float32, and constants",
     "keras-tensorflow": "uniform values and constants",
-    "torch": "uniform values, normal values in float32, and constants",
+    "torch": "uniform, normal and truncated normal values, and constants",
     "jax": "uniform values and constants",
 }
 LAWS = {
@@ -273,7 +273,9 @@ def test_a_law_is_drawn_or_refused_with_what_can_be(stream: str, dtype: str, law
     seed = {} if stream == "torch" else {"seed": 7}
     tensor = {**KERNEL, "initializer": LAWS[law], "dtype": dtype, **seed}
     spec = {"rng": stream, "tensors": {"a": tensor}}
-    is_drawn = f"{law} values" in CAN[stream] and (dtype == "float32" or stream == "keras-numpy")
+    in_all_dtypes = stream in ("keras-numpy", "torch")
+    known = CAN[stream].replace("uniform, normal and", "uniform values, normal values and")
+    is_drawn = f"{law} values" in known and (dtype == "float32" or in_all_dtypes)
     if is_drawn or (law, stream, dtype) == ("orthogonal", "keras-numpy", "float32"):
         planned(**spec)
     else:

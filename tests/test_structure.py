@@ -52,6 +52,7 @@ ORDER = [
     "effects",
     "pictures",
     "derive",
+    "recording",
     "report",
     "cli",
     "__main__",
@@ -137,6 +138,15 @@ def test_only_cli_imports_typer() -> None:
 def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     for library in ("h5py", "safetensors", "ml_dtypes", "matplotlib", "distributed"):
         assert users(library, outside_functions=True) == set(), library
+
+
+def test_only_recording_imports_torch_and_nothing_loads_recording() -> None:
+    for library in ("torch", "transformers"):
+        assert {module.split(".")[0] for module in users(library)} <= {"recording"}, library
+    for module in MODULES:
+        if module.split(".")[0] != "recording":
+            names = {name for name, inside in imported(module) if not inside}
+            assert not any(name.startswith("glorot_cli.recording") for name in names), module
 
 
 def test_formats_draw_nothing_and_streams_know_no_format() -> None:

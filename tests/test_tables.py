@@ -8,6 +8,8 @@ import os
 import pty
 import re
 import struct
+import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Callable
@@ -16,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-
-from tests.faults.forked import Forked
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -43,32 +43,26 @@ def on_terminal(width: int, *arguments: object) -> tuple[list[str], str]:
     """Run a command on a terminal of that width; return its lines there, and standard error."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-
-    def attach() -> None:
-        os.dup2(slave, 0)
-        os.dup2(slave, 1)
-        os.environ.pop("COLUMNS", None)
-        os.environ["TERM"] = "xterm"
-
-    process = Forked([str(argument) for argument in arguments], Path.cwd(), attach)
-    errors: list[str] = []
-
-    # Linux may drop what a terminal still holds when its last writer closes it: a line of our own
-    # after the command's last one says where to stop, and only then is it closed.
-    def end() -> None:
-        errors.append(process.wait().err)
-        os.write(slave, END)
-
-    ender = threading.Thread(target=end)
-    ender.start()
-    written = b""
-    while not written.endswith(END):
-        written += os.read(master, 65536)
-    ender.join()
-    os.close(slave)
-    os.close(master)
+    environment = {name: text for name, text in os.environ.items() if name != "COLUMNS"}
+    environment |= {"TERM": "xterm", "PYTHONUTF8": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "glorot_cli", *map(str, arguments)],
+        stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment,
+    ) as process:  # fmt: skip
+        # Linux may drop what a terminal still holds when its last writer closes it: a line of our
+        # own after the command's last one says where to stop, and only then is it closed.
+        ender = threading.Thread(target=lambda: (process.wait(), os.write(slave, END)))
+        ender.start()
+        written = b""
+        while not written.endswith(END):
+            written += os.read(master, 65536)
+        ender.join()
+        os.close(slave)
+        os.close(master)
+        assert process.stderr is not None
+        errors = process.stderr.read().decode()
     written = written.removesuffix(END)
-    return re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).splitlines(), errors[0]
+    return re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).splitlines(), errors
 
 
 def cells(line: str) -> list[str]:

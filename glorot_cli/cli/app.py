@@ -90,8 +90,8 @@ def root(
 # The module of each command, in the order in which --help lists them.
 COMMANDS = {
     "init": "init", "plan": "plans", "explain": "plans", "fans": "plans", "spec": "plans",
-    "schema": "plans", "inspect": "checks", "verify": "checks", "diff": "checks",
-    "plot": "pictures", "info": "info",
+    "record": "record", "schema": "plans", "inspect": "checks", "verify": "checks",
+    "diff": "checks", "plot": "pictures", "info": "info",
 }  # fmt: skip
 
 

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 from glorot_cli.fans import Shape
 
 # A component that is a number, but none of Keras's variables; or its number of a layer, dense_1/.
-_INDEX = re.compile(
-    r"(?<![A-Za-z0-9_])(?<!\bvars/)[0-9]{1,6}(?![A-Za-z0-9_])|(?<=_)[0-9]{1,6}(?=/)"
-)
+INDEX = re.compile(r"(?<![A-Za-z0-9_])(?<!\bvars/)[0-9]{1,6}(?![A-Za-z0-9_])|(?<=_)[0-9]{1,6}(?=/)")
 _VARIABLES = "ijklmnop"
 _MARK = "\0"
 _TWIN = re.compile(f"{_MARK}([0-9]+){_MARK}")
@@ -68,7 +66,7 @@ def fold(tensors: Iterable[Named]) -> list[Folded]:
     templates: dict[tuple[str, ...], list[_Item]] = {}
     for tensor in sorted(tensors, key=lambda tensor: _natural(tensor.name)):
         texts = split_name(tensor.name)
-        indices = tuple(map(int, _INDEX.findall(tensor.name))) if len(texts) > 1 else ()
+        indices = tuple(map(int, INDEX.findall(tensor.name))) if len(texts) > 1 else ()
         templates.setdefault(texts, []).append((indices, tensor))
     result = []
     for texts, items in templates.items():
@@ -79,11 +77,11 @@ def fold(tensors: Iterable[Named]) -> list[Folded]:
 
 def split_name(name: str) -> tuple[str, ...]:
     """Return the texts around the indices of a name."""
-    found = _INDEX.findall(name)
+    found = INDEX.findall(name)
     # A leading zero would be lost in the folding.
     if len(found) > _MOST_INDICES or any(len(n) > 1 and n[0] == "0" for n in found):
         return (name,)
-    return tuple(_INDEX.split(name))
+    return tuple(INDEX.split(name))
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

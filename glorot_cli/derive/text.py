@@ -14,7 +14,7 @@ from glorot_cli.spec.scalars import plain_scalar
 # What stands first in a spec, and in an entry.
 _TOP = (
     "seed", "rng", "dialect", "dtype", "fans", "params", "dims", "input_shape", "inputs", "outputs",
-    "initializers", "layers", "tensors",
+    "initializers", "layers", "tensors", "torch", "draws",
 )  # fmt: skip
 _HEAD = ("type", "shared", "name", "shape", "axes")
 # YAML's own limit for a key that needs no mark is 1024.
@@ -41,7 +41,7 @@ def spec_text(spec: Mapping[str, Any], comments: tuple[str, ...] = ()) -> str:
     """Write a spec as YAML, with comment lines at its head."""
     lines = [f"# {line}".rstrip() for line in comments]
     for key, value in _first(spec, _TOP):
-        if key in ("layers", "tensors", "initializers") and value:
+        if key in ("layers", "tensors", "initializers", "draws") and value:
             lines += [f"{key}:", *_block(value, "  ")]
         else:
             lines.append(f"{key}: {_flow(value)}")
@@ -82,7 +82,9 @@ def _is_nested(item: Mapping[str, Any], key: str) -> bool:
 
 
 def _is_lines(item: Mapping[str, Any]) -> bool:
-    return bool(item) and "type" not in item and "shared" not in item
+    if "type" in item or "shared" in item or isinstance(item.get("draw"), str):
+        return False
+    return bool(item)
 
 
 def _first(mapping: Mapping[str, Any], keys: tuple[str, ...]) -> list[tuple[str, Any]]:

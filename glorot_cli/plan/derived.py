@@ -62,6 +62,7 @@ def with_source(planned: Mapping[str, PlannedTensor], draft: Draft, path: KeyPat
         rng=other.rng,
         position=other.position,
         fma=other.fma,
+        replay=other.replay,
     )
     return own._replace(distribution=found)
 

@@ -82,6 +82,8 @@ def seeded(
         for name, t in planned.items()
         if t.tied_to is None and t.copy_of is None and not t.skipped
     }
+    if stream.shared and table.draws:
+        return _replayed(spec, planned, wanted, spec_seed), True
     if stream.shared:
         uses_seed = True
         origins = by_position(rng, wanted, _defaults(spec, fma), spec_seed)
@@ -94,6 +96,37 @@ def seeded(
         origin = origins.get(tensor.tied_to or tensor.copy_of or name, Origin())
         result[name] = tensor._replace(rng=rng, seed=origin.seed, position=origin.position, fma=fma)
     return result, uses_seed
+
+
+def _replayed(
+    spec: Spec, planned: Mapping[str, PlannedTensor], wanted: Mapping[str, Wanted], seed: int
+) -> dict[str, PlannedTensor]:
+    """Return the tensors with what they are made of, by the draws that the spec has."""
+    from glorot_cli.plan.replaying import VERSION, replayed
+
+    table = spec.table
+    if table.torch not in (None, VERSION):
+        raise SpecError(
+            f"the draws are of torch {shown(table.torch)}, and the stream torch has the bits of "
+            f"{VERSION}; record the module with that version",
+            ("torch",),
+        )
+    _check_no_seeds(table.rng, wanted)
+    found = replayed(spec, planned, seed)
+    result = {}
+    for name, tensor in planned.items():
+        replay = found.get(tensor.tied_to or tensor.copy_of or name)
+        tensor = tensor._replace(
+            rng=table.rng, seed=seed, fma=table.fma is not False, replay=replay
+        )
+        result[name] = tensor
+        if replay is not None and name in wanted:
+            request = wanted[name].request._replace(seed=seed, replay=replay)
+            try:
+                streams.drawer(table.rng, request)
+            except ValueError as error:
+                raise SpecError(f"{shown(name)}: {error}", wanted[name].path) from None
+    return result
 
 
 def check_stream(spec: Spec, spec_seed: int) -> None:
@@ -233,13 +266,7 @@ def by_position(
     Raises:
         SpecError: if an entry has a seed of its own.
     """
-    for name, each in wanted.items():
-        if each.own is not None or each.entry is not None:
-            raise SpecError(
-                f"the stream {rng} is one for all tensors, so {shown(name)} takes no seed of its "
-                "own; seed the spec",
-                each.path,
-            )
+    _check_no_seeds(rng, wanted)
     position: tuple[int, ...] = ()
     origins: dict[str, Origin] = {}
     for name, request in _in_order(wanted, defaults):
@@ -252,6 +279,16 @@ def by_position(
             path = () if known is None else known.path
             raise SpecError(f"{shown(name)}: {error}", path) from None
     return origins
+
+
+def _check_no_seeds(rng: str, wanted: Mapping[str, Wanted]) -> None:
+    for name, each in wanted.items():
+        if each.own is not None or each.entry is not None:
+            raise SpecError(
+                f"the stream {rng} is one for all tensors, so {shown(name)} takes no seed of its "
+                "own; seed the spec",
+                each.path,
+            )
 
 
 def _in_order(

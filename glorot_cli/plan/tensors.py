@@ -14,6 +14,7 @@ from glorot_cli.errors import UnknownTensorError, shown, suggestion
 from glorot_cli.fans import Fans, Shape
 from glorot_cli.initializers.steps import Step
 from glorot_cli.streams import DEFAULT
+from glorot_cli.streams.replay import Replay
 
 # What a plan calls the initializer of a tensor that is not drawn, but copied from a base.
 KEPT = "kept"
@@ -47,10 +48,10 @@ class PlannedTensor(NamedTuple):
     fans, where the law depends on fans; `decided_by` says what chose the initialiser. `family` is
     the name before indices were filled in. A tied tensor (`tied_to`) or a skipped one stands in
     the plan only; a tied one that is stored is a `copy_of` another, whose words it takes. `rng` is
-    the stream; `seed`, `position` and `fma` are as in its request. The rest is set for tensors of
-    layers: the layer's name, the variable's place in Keras's `.weights.h5` (`group`, and a second
-    name of it, `also_group`), and its `rank` in the order of Keras's `model.layers`. One that is
-    `kept` is never drawn, but copied from a base.
+    the stream; `seed`, `position`, `fma` and `replay` are as in its request. The rest is set for
+    tensors of layers: the layer's name, the variable's place in Keras's `.weights.h5` (`group`, and
+    a second name of it, `also_group`), and its `rank` in the order of Keras's `model.layers`.
+    One that is `kept` is never drawn, but copied from a base.
     """
 
     name: str
@@ -73,6 +74,7 @@ class PlannedTensor(NamedTuple):
     rng: str = DEFAULT
     position: tuple[int, ...] = ()
     fma: bool = True
+    replay: Replay | None = None
     layer: str | None = None
     group: str | None = None
     also_group: str | None = None

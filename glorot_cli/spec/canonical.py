@@ -40,6 +40,8 @@ def canonical(
         result["params"] = {name: written_param(value) for name, value in params.items()}
     if dims:
         result["dims"] = dict(dims)
+    if "draws" in result:
+        result["draws"] = [_layer(item) for item in result["draws"]]
     if "layers" in result:
         result["layers"] = [_layer(item) for item in result["layers"]]
     if "tensors" in result:

@@ -142,6 +142,14 @@ class SpecTable(Table):
         "along B axes and in fused pieces, or the tensor; null is kernel, but tensor for Keras's "
         "layers and under a framework's stream.",
     )
+    torch: str | None = Field(
+        None, description="The version of torch whose draws these are, such as 2.13."
+    )
+    draws: list[Any] = Field(
+        default=[],
+        description="Every random call of a recorded torch module, in order, which the stream "
+        "torch replays; no other stream looks at it.",
+    )
     params: dict[str, Any] = Field(
         default={},
         description="Values of any kind by name; a string is an expression, {word: relu} a word.",

@@ -82,7 +82,7 @@ def drawer(rng: str, request: Request) -> Draw:
         law = request.law
         source = request._replace(
             law=law.of, shape=law.shape, seed=law.seed, name=law.tensor, dtype=law.dtype,
-            position=law.position, fma=law.fma,
+            position=law.position, fma=law.fma, replay=law.replay,
         )  # fmt: skip
         made_of = drawer(law.rng, source)
         if isinstance(law, NormOf):
@@ -90,6 +90,10 @@ def drawer(rng: str, request: Request) -> Draw:
         assert isinstance(law, SingularOf)
         return singular.drawer(law, made_of, request.dtype)
     module = import_module(f"glorot_cli.streams.{STREAMS[rng].module}")
+    if request.replay is not None:
+        from glorot_cli.streams import replay
+
+        return replay.drawer(request, module.drawer)
     if rng == DEFAULT:
         made: Draw = module.drawer(
             request.law, request.shape, request.seed, request.name, request.dtype

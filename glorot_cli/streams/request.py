@@ -27,6 +27,7 @@ from glorot_cli.placed import ByIndex, Values
 
 if TYPE_CHECKING:
     from glorot_cli.moments import Moments
+    from glorot_cli.streams.replay import Replay
 
 # A plan checks what its stream can draw, and needs no NumPy for that.
 # It gives the moments of what it drew where they cost no further pass.
@@ -39,7 +40,9 @@ class Request(NamedTuple):
     """Hold what decides a tensor's bits.
 
     `position` is where its draw begins in a stream that the tensors of a model share; `fma` is
-    whether the framework's processor fuses a multiplication with the addition that follows it.
+    whether the framework's processor fuses a multiplication with the addition that follows it;
+    `scattered` is whether the elements lie apart in the framework's memory; `replay` says what a
+    tensor is made of, where that is known draw by draw.
     """
 
     law: Distribution
@@ -49,6 +52,8 @@ class Request(NamedTuple):
     dtype: str
     position: tuple[int, ...] = ()
     fma: bool = True
+    scattered: bool = False
+    replay: Replay | None = None
 
 
 def law_name(law: Distribution) -> str:

@@ -1,4 +1,4 @@
-"""torch's `uniform_` and `normal_` on a CPU: one MT19937 stream through all tensors of a model.
+"""torch's `uniform_`, `normal_` and `trunc_normal_`: one MT19937 stream through all of a model.
 
 A request's position is the number of words that were drawn before its tensor, and where half of a
 pair of normal values was left over.
@@ -11,7 +11,14 @@ import math
 
 import numpy as np
 
-from glorot_cli.distributions import Constant, Normal, Ones, Patched, Uniform
+from glorot_cli.distributions import (
+    Constant,
+    Normal,
+    Ones,
+    Patched,
+    TruncatedNormal,
+    Uniform,
+)
 from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.streams import mersenne, ranges
 from glorot_cli.streams.fused import fused_float32, fused_float64
@@ -19,12 +26,14 @@ from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.ranges import Range
 from glorot_cli.streams.request import Draw, Request, check_framework, lazily, refusal
 from glorot_cli.streams.scratch import Scratch
-from glorot_cli.streams.torch_normal import Place, after, normals
+from glorot_cli.streams.torch_normal import Place, after, after_few
+from glorot_cli.streams.torch_trunc import check_mass, contiguous, draw_rounds, place_after
+from glorot_cli.streams.torch_wide import scattered_normals
 
 _WHOLE = Scratch()
 
 NAME = "torch"
-CAN = "uniform values, normal values in float32, and constants"
+CAN = "uniform, normal and truncated normal values, and constants"
 LARGEST_SEED = 2**64 - 1
 
 
@@ -38,12 +47,31 @@ def drawer(request: Request) -> Draw:
     match request.law:
         case Uniform(low=low, high=high):
             return lazily(lambda: _uniform(request, low, high))
-        case Normal(centre=centre, stddev=stddev) if request.dtype == "float32":
-            if not request.fma:
-                raise ValueError(f"the stream {NAME} draws normal values with fma: true only")
+        case Normal(centre=centre, stddev=stddev):
+            _check_fused(request)
             count, place = math.prod(request.shape), Place(*request.position)
-            return lazily(lambda: normals(_words(request.seed), place, count, centre, stddev))
+            if request.scattered:
+                return lazily(
+                    lambda: scattered_normals(_words(request.seed), place, count, centre, stddev)
+                )
+            return lazily(
+                lambda: contiguous(
+                    _words(request.seed), place, count, centre, stddev, request.dtype
+                )
+            )
+        case TruncatedNormal():
+            _check_fused(request)
+            check_mass(request.law)
+            law, count, place = request.law, math.prod(request.shape), Place(*request.position)
+            return lazily(
+                lambda: draw_rounds(_words(request.seed), place, count, law, request.dtype)
+            )
     raise refusal(request, NAME, CAN)
+
+
+def _check_fused(request: Request) -> None:
+    if not request.fma:
+        raise ValueError(f"the stream {NAME} draws normal values with fma: true only")
 
 
 def advance(request: Request) -> tuple[int, ...]:
@@ -58,8 +86,14 @@ def advance(request: Request) -> tuple[int, ...]:
         case Uniform():
             words = count * 2 if request.dtype == "float64" else count
             return place._replace(word=place.word + words)
+        case Normal() if request.scattered:
+            return after_few(place, count)
         case Normal():
             return after(place, count, request.dtype)
+        case TruncatedNormal():
+            _check_fused(request)
+            check_mass(law)
+            return place_after(_words(request.seed), place, count, law, request.dtype)
         case Constant() | Ones():
             return place
     raise refusal(request, NAME, CAN)

@@ -37,6 +37,11 @@ def after(place: Place, count: int, dtype: str) -> Place:
             return place._replace(word=place.word + STEP * (count // STEP + ragged))
         words = count + STEP * ragged
         return place._replace(word=place.word + (2 * words if dtype == "float64" else words))
+    return after_few(place, count)
+
+
+def after_few(place: Place, count: int) -> Place:
+    """Return the place after values that are drawn one by one, two from four words."""
     fresh = count - (place.spare >= 0)
     if fresh == 0:
         return place._replace(spare=-1)
