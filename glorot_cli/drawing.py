@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from glorot_cli import streams
 from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import GlorotError, natural_size, shown
 from glorot_cli.fans import Shape
+from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
-from glorot_cli.streams import aes_ctr
+from glorot_cli.streams import aes_ctr, slab
 from glorot_cli.streams.request import Draw, Request
 from glorot_cli.streams.whole import bytes_needed
 
@@ -61,6 +62,21 @@ def _request(tensor: PlannedTensor) -> Request:
         tensor.fma,
         replay=tensor.replay,
     )
+
+
+def is_small(tensor: PlannedTensor) -> bool:
+    """Tell whether `draw_small` draws such a tensor."""
+    return tensor.rng == streams.DEFAULT and slab.fits(
+        tensor.distribution, tensor.dtype, tensor.nbytes
+    )
+
+
+def draw_small(
+    tensors: Iterable[PlannedTensor], starts: Sequence[int], out: Array
+) -> list[Moments]:
+    """Draw small tensors side by side, at their starts in a flat array; return their moments."""
+    named = [(t.distribution, t.seed, t.copy_of or t.name) for t in tensors]
+    return slab.fill(named, starts, out)
 
 
 def draw(plan: Plan, name: str) -> Array:

@@ -158,9 +158,8 @@ def plan_of(file: StoredFile, plan: Plan | None) -> Plan:
 
 
 def _by_header(tensor: PlannedTensor, stored: StoredTensor | None) -> VerifiedTensor:
-    expected = VerifiedTensor(tensor.name, "missing", tensor.shape, tensor.dtype)
     if stored is None:
-        return expected
+        return VerifiedTensor(tensor.name, "missing", tensor.shape, tensor.dtype)
     status: Status = (
         "shape"
         if stored.shape != tensor.shape
@@ -168,4 +167,11 @@ def _by_header(tensor: PlannedTensor, stored: StoredTensor | None) -> VerifiedTe
         if stored.dtype != tensor.dtype
         else "equal"
     )
-    return replace(expected, status=status, found_shape=stored.shape, found_dtype=stored.dtype)
+    return VerifiedTensor(
+        tensor.name,
+        status,
+        tensor.shape,
+        tensor.dtype,
+        found_shape=stored.shape,
+        found_dtype=stored.dtype,
+    )

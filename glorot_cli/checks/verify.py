@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from glorot_cli.checks.pairing import (
     unchecked,
 )
 from glorot_cli.distributions import Distribution, Orthogonal, Patched, Pieces, leaves
-from glorot_cli.drawing import Drawers, check_all
+from glorot_cli.drawing import Drawers, check_all, draw_small, is_small
 from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
@@ -28,6 +29,7 @@ from glorot_cli.formats.blocks import Block, each_block
 from glorot_cli.formats.reading import read_headers
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
+from glorot_cli.streams import DEFAULT
 from glorot_cli.streams.pieces import Layout
 from glorot_cli.workers import Progress
 
@@ -101,8 +103,12 @@ def verify_stored(
     trusted, plan = plan is None, plan_of(file, plan)
     pairing = pair(file, plan, unchecked(file, plan, kept, trusted=trusted))
     found = pairing.found
-    differences = _compare(file, pairing.pairs, workers, progress)
-    for difference, (_, tensor) in zip(differences, pairing.pairs, strict=True):
+    pairs = pairing.pairs
+    if all(tensor.rng == DEFAULT for _, tensor in pairs):
+        # Neighbours in the file are read at once; other streams are drawn in the plan's order.
+        pairs = sorted(pairs, key=lambda each: (str(each[0].path), each[0].offset or 0))
+    differences = _compare(file, pairs, workers, progress)
+    for difference, (_, tensor) in zip(differences, pairs, strict=True):
         if difference is not None:
             tolerable = difference.count == 0
             found[tensor.name] = replace(
@@ -142,8 +148,22 @@ def _compare(
     drawers = Drawers()
     local = threading.local()
 
+    def draw_ahead(blocks: Sequence[Block]) -> None:
+        small = [b for b in blocks if is_small(planned[b.tensor])]
+        starts = [0, *itertools.accumulate(b.values.size for b in small)]
+        drawn = np.empty(starts[-1], np.float32)
+        local.drawn = {
+            b.tensor: drawn[start:stop]
+            for b, (start, stop) in zip(small, itertools.pairwise(starts), strict=True)
+        }
+        if small:
+            draw_small([planned[b.tensor] for b in small], starts[:-1], drawn)
+
     def compare(block: Block) -> Difference | None:
         dtype, values = dtypes[block.tensor], block.values
+        drawn = getattr(local, "drawn", {}).pop(block.tensor, None)
+        if drawn is not None:
+            return _difference(planned[block.tensor], 0, drawn, values.astype(dtype, copy=False))
         nbytes = values.size * dtype.itemsize
         if getattr(local, "buffer", np.empty(0)).nbytes < nbytes:
             local.buffer = np.empty(nbytes, np.uint8)
@@ -152,7 +172,14 @@ def _compare(
         drawers.of(tensor, values.size)(block.first, expected)
         return _difference(tensor, block.first, expected, values.astype(dtype, copy=False))
 
-    blocks = each_block(file, [s for s, _ in pairs], compare, workers=workers, progress=progress)
+    blocks = each_block(
+        file,
+        [stored for stored, _ in pairs],
+        compare,
+        ahead=draw_ahead,
+        workers=workers,
+        progress=progress,
+    )
     return [_joined(found) for found in blocks]
 
 

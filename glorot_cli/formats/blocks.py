@@ -65,6 +65,7 @@ def each_block(
     tensors: Sequence[StoredTensor],
     work: Callable[[Block], Result],
     *,
+    ahead: Callable[[Sequence[Block]], None] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[list[Result]]:
@@ -72,6 +73,8 @@ def each_block(
 
     There is a list for each tensor, in the order of its elements; it is empty for an empty tensor.
     A tensor's blocks start at multiples of 2 MiB, so that nothing depends on what stands before it.
+    `ahead` is given those that were read at once before `work` is given each of them, on the same
+    thread.
 
     Raises:
         FormatError: if elements are of no dtype of NumPy's, or the file ends early.
@@ -81,7 +84,7 @@ def each_block(
             raise FormatError(
                 f"{file.path}: {shown(tensor.name)}: cannot read elements of dtype {tensor.dtype}"
             )
-    engine = _Engine(file, tensors, work)
+    engine = _Engine(file, tensors, work, ahead)
     nbytes = sum(tensor.nbytes for tensor in tensors)
     count = thread_count(nbytes, len(tensors), workers)
     if count == 1 and progress is None:
@@ -130,11 +133,16 @@ def each_tensor(
 
 class _Engine:
     def __init__(
-        self, file: StoredFile, tensors: Sequence[StoredTensor], work: Callable[[Block], Any]
+        self,
+        file: StoredFile,
+        tensors: Sequence[StoredTensor],
+        work: Callable[[Block], Any],
+        ahead: Callable[[Sequence[Block]], None] | None,
     ) -> None:
         self.file = file
         self.tensors = tensors
         self.call = work
+        self.ahead = ahead
         self.dtypes = [tensor.element for tensor in tensors]
         self.found: list[tuple[int, int, Any]] = []
         self.workers = Workers(self._runs())
@@ -181,9 +189,17 @@ class _Engine:
             run.offset,
         ):
             raise too_short(self.file.path, self.tensors[run.parts[-1].tensor].name)
-        for part in run.parts:
-            raw = buffer[part.at : part.at + part.nbytes]
-            yield Block(part.tensor, part.first, raw.view(self.dtypes[part.tensor]))
+        blocks = [
+            Block(
+                part.tensor,
+                part.first,
+                buffer[part.at : part.at + part.nbytes].view(self.dtypes[part.tensor]),
+            )
+            for part in run.parts
+        ]
+        if self.ahead is not None:
+            self.ahead(blocks)
+        yield from blocks
 
     def _runs(self) -> Iterator[_Run]:
         run: _Run | None = None

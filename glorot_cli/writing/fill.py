@@ -12,13 +12,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from glorot_cli.drawing import Drawers
+from glorot_cli.drawing import Drawers, draw_small, is_small
 from glorot_cli.dtypes import ITEM_SIZES, Array, numpy_dtype, unit_bytes
 from glorot_cli.formats.base import Extent
 from glorot_cli.formats.checksums import Checksums
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
-from glorot_cli.streams import DEFAULT, slab
 from glorot_cli.streams.block_moments import block_moments
 from glorot_cli.streams.request import Draw
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
@@ -106,11 +105,7 @@ def _spans(plan: Plan, extents: Iterable[Extent], kept: Mapping[str, Draw]) -> I
         tensor = plan.tensors[index]
         itemsize = unit_bytes(tensor.dtype)
         size = tensor.nbytes
-        small = (
-            tensor.rng == DEFAULT
-            and slab.fits(tensor.distribution, tensor.dtype, size)
-            and tensor.name not in kept
-        )
+        small = is_small(tensor) and tensor.name not in kept
         for done in range(0, size, BLOCK_BYTES):
             part = min(BLOCK_BYTES, size - done)
             # Elements lie as their size wants them, whatever stood before.
@@ -192,8 +187,7 @@ class _Engine:
         out = buffer[begin:end].view(np.float32)
         tensors = [self.plan.tensors[piece.tensor] for piece in pieces]
         starts = [(piece.at - begin) // 4 for piece in pieces]
-        named = [(t.distribution, t.seed, t.copy_of or t.name) for t in tensors]
-        for piece, moments in zip(pieces, slab.fill(named, starts, out), strict=True):
+        for piece, moments in zip(pieces, draw_small(tensors, starts, out), strict=True):
             yield piece.tensor, 0, moments
 
     def _draw(self, piece: Piece, buffer: Array, scratch: Array) -> Found:
