@@ -66,7 +66,7 @@ def test_one_plan_in_two_formats_is_the_same(mine: str, theirs: str, planned: Pl
     stored = chance.choice(file.tensors)
     assert stored.offset is not None
     bit = chance.randrange(8 * stored.nbytes)
-    with (stored.path or file.path).open("r+b") as raw:
+    with Path(stored.path or file.path).open("r+b") as raw:
         raw.seek(stored.offset + bit // 8)
         byte = raw.read(1)[0] ^ (1 << bit % 8)
         raw.seek(stored.offset + bit // 8)

@@ -79,7 +79,7 @@ def test_one_flipped_bit_anywhere_is_found(name: str, dtype: str, planned: Plann
         ends = [0, 8 * stored.nbytes - 1]
         for bit in [*ends, *(chance.randrange(8 * stored.nbytes) for _ in range(3))]:
             assert stored.offset is not None
-            place, where = stored.offset + bit // 8, stored.path or file.path
+            place, where = stored.offset + bit // 8, Path(stored.path or file.path)
             with where.open("r+b") as raw:
                 raw.seek(place)
                 byte = raw.read(1)[0]

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -127,7 +126,7 @@ def read_pair(
     Raises:
         FormatError: if a file cannot be read, or the key is for neither.
     """
-    paths = Path(path), Path(other_path)
+    paths = path, other_path
     keyed = [key is not None and is_torch(each) for each in paths]
     if key is not None and not any(keyed):
         keyed[0] = True  # and refused

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -274,11 +273,16 @@ def _note_kept(names: Sequence[str], total: int, base: str, resized: bool, quiet
 
 def _note_unfinished(folders: Sequence[str], quiet: bool) -> None:
     """Say that shards are to come: a rank that never ran leaves no other trace."""
-    from glorot_cli.formats.shards import is_complete, names_in
+    from glorot_cli.formats.remote import Remote, is_url
+    from glorot_cli.formats.shards import are_complete, is_shard
 
-    found = [folder for folder in folders if not is_complete(Path(folder))]
+    names = {
+        folder: Remote(folder).names() if is_url(folder) else set(os.listdir(folder))  # noqa: PTH208
+        for folder in folders
+    }
+    found = [folder for folder in folders if not are_complete(names[folder])]
     if len(found) == len(folders) == 1:
-        where = f"{len(names_in(Path(found[0])))} shards are there so far"
+        where = f"{sum(map(is_shard, names[found[0]]))} shards are there so far"
     else:
         where = f"shards are missing so far in {listed(found)}"
     if found:

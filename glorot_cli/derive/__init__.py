@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.derive.derived import Derived
 from glorot_cli.derive.text import spec_text
 from glorot_cli.errors import FormatError, GlorotError
+from glorot_cli.formats.remote import is_url
 
 if TYPE_CHECKING:
+    from glorot_cli.formats.sources import Place
     from glorot_cli.formats.stored import StoredFile
 
 __all__ = [
@@ -26,6 +27,8 @@ STARTS = ("keras", "torch", "jax", AS_FOUND)
 
 def describes_weights(path: str) -> bool:
     """Tell whether a path is a weight file or a model's configuration, and not a spec."""
+    if is_url(path):
+        return True
     file = Path(path)
     # Weights of that ending have a second one.
     if file.suffixes == [".json"] and file.is_file() and _start(file)[:1] == b"{":
@@ -101,6 +104,8 @@ def derive(
     from glorot_cli.formats.foreign import foreign_kind
     from glorot_cli.formats.reading import is_torch, read_headers
 
+    if is_url(path):
+        return derive_stored(read_headers(path, key), start, with_state=with_state)
     file = Path(path)
     try:
         is_config = file.is_file() and is_keras_config(file) and not npz.is_npz(file)
@@ -141,7 +146,7 @@ def derive_stored(
     return derived
 
 
-def check_start(start: str | None, path: Path) -> None:
+def check_start(start: str | None, path: Place) -> None:
     """Check that no convention is chosen for what says itself how it starts.
 
     Raises:
@@ -166,9 +171,10 @@ def _carried(file: Path) -> dict[str, Any] | None:
     """Return the spec that the weights in a .keras archive carry, if there are such."""
     from glorot_cli.derive.weights import carried_spec
     from glorot_cli.formats.reading import read_headers
+    from glorot_cli.formats.zips import is_zip
 
     try:
-        stored = read_headers(file) if zipfile.is_zipfile(file) else None
+        stored = read_headers(file) if is_zip(file) else None
     except FormatError:
         return None
     return None if stored is None else carried_spec(stored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -54,7 +53,7 @@ def read_config(path: Path) -> Config:
         FormatError: if it is neither.
     """
     try:
-        if zipfile.is_zipfile(path):
+        if zips.is_zip(path):
             raw = zips.read_member(path, "config.json", LARGEST_CONFIG)
         else:
             if path.stat().st_size > LARGEST_CONFIG:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
+from glorot_cli.formats.sources import Place, Source, opened
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 from glorot_cli.workers import BLOCK_BYTES, Progress, Workers, thread_count
 
@@ -45,7 +44,7 @@ class _Part(NamedTuple):
 class _Run(NamedTuple):
     """A run of bytes of one file that is read at once; or a whole tensor in slabs (no parts)."""
 
-    path: Path
+    path: Place
     offset: int
     nbytes: int
     parts: list[_Part]
@@ -151,18 +150,18 @@ class _Engine:
     @np.errstate(over="ignore", invalid="ignore")
     def work(self) -> None:
         """Read runs and hand out their blocks until none are left."""
-        path, descriptor = None, -1
+        path, source = None, None
         try:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
             while (run := self.workers.next()) is not None:
                 if run.parts and run.path != path:
-                    if descriptor >= 0:
-                        os.close(descriptor)
-                        descriptor = -1
-                    path, descriptor = run.path, os.open(run.path, os.O_RDONLY)
+                    if source is not None:
+                        source.close()
+                        source = None
+                    path, source = run.path, opened(run.path)
                 found = [
                     (block.tensor, block.first, self.call(block))
-                    for block in self._blocks(run, descriptor, buffer)
+                    for block in self._blocks(run, source, buffer)
                 ]
                 with self.workers.lock:
                     self.found += found
@@ -170,11 +169,11 @@ class _Engine:
         except BaseException as error:
             self.workers.fail(error)
         finally:
-            if descriptor >= 0:
+            if source is not None:
                 with suppress(OSError):
-                    os.close(descriptor)
+                    source.close()
 
-    def _blocks(self, run: _Run, descriptor: int, buffer: Array) -> Iterator[Block]:
+    def _blocks(self, run: _Run, source: Source | None, buffer: Array) -> Iterator[Block]:
         if not run.parts:
             slabs = self.tensors[run.tensor].slabs
             assert slabs is not None
@@ -183,11 +182,8 @@ class _Engine:
                 yield Block(run.tensor, first, slab)
                 first += slab.size
             return
-        if not read_fully(
-            lambda view, offset: os.preadv(descriptor, [view], offset),
-            buffer[: run.nbytes],
-            run.offset,
-        ):
+        assert source is not None
+        if not read_fully(source.read, buffer[: run.nbytes], run.offset):
             raise too_short(self.file.path, self.tensors[run.parts[-1].tensor].name)
         blocks = [
             Block(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from glorot_cli.dtypes import Array
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
+from glorot_cli.formats.sources import Place, Source, opened
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 
 # Files of a folder that stay open: macOS lets a process have 256, Linux often 1,024.
@@ -39,7 +38,7 @@ class Elements:
     def __init__(self, file: StoredFile) -> None:
         self.file = file
         self._lock = threading.Lock()
-        self._descriptors: dict[Path, int] = {}
+        self._sources: dict[Place, Source] = {}
         self._cursors: dict[str, tuple[Iterator[Array], Array]] = {}
         self._whole: tuple[str, Array] | None = None
 
@@ -52,8 +51,8 @@ class Elements:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
+        for source in self._sources.values():
+            source.close()
 
     def run(self, tensor: StoredTensor, first: int, count: int) -> Array:
         """Return elements in C order, with the file's byte order.
@@ -133,25 +132,25 @@ class Elements:
     def _read(self, tensor: StoredTensor, first: int, out: Array) -> None:
         assert tensor.offset is not None
         offset = tensor.offset + first * out.itemsize
-        with self._opened(tensor.path or self.file.path) as descriptor:
-            if not read_fully(lambda view, at: os.preadv(descriptor, [view], at), out, offset):
+        with self._opened(tensor.path or self.file.path) as source:
+            if not read_fully(source.read, out, offset):
                 raise too_short(self.file.path, tensor.name)
 
     @contextlib.contextmanager
-    def _opened(self, path: Path) -> Iterator[int]:
-        """Give a file's descriptor, which is kept for the first files and closed for others."""
+    def _opened(self, path: Place) -> Iterator[Source]:
+        """Give what reads a file, which is kept for the first files and closed for others."""
         with self._lock:
-            kept = self._descriptors.get(path, -1)
-            if kept < 0 and len(self._descriptors) < MOST_OPEN:
-                kept = self._descriptors[path] = os.open(path, os.O_RDONLY)
-        if kept >= 0:
+            kept = self._sources.get(path)
+            if kept is None and len(self._sources) < MOST_OPEN:
+                kept = self._sources[path] = opened(path)
+        if kept is not None:
             yield kept
             return
-        descriptor = os.open(path, os.O_RDONLY)
+        source = opened(path)
         try:
-            yield descriptor
+            yield source
         finally:
-            os.close(descriptor)
+            source.close()
 
 
 def _strides(shape: Shape) -> list[int]:

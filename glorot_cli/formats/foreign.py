@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from glorot_cli.formats import zips
 from glorot_cli.formats.base import INDEX, MANIFEST, TORCH_NAMES
 
 
@@ -104,7 +104,7 @@ def foreign_kind(path: Path) -> Foreign | None:
         if not path.is_file():
             named = path.name and Path(f"{path}.index").is_file()
             return _CHECKPOINT if named else None
-        return None if zipfile.is_zipfile(path) else _file(path)
+        return None if zips.is_zip(path) else _file(path)
     except OSError:
         return None
 

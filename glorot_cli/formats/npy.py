@@ -16,6 +16,7 @@ from glorot_cli.formats.npy_header import header_bytes, read_header
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import NPY, NPY_FOLDER
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
+from glorot_cli.plan import Plan
 
 LARGEST_MANIFEST = 128 << 20
 
@@ -23,12 +24,21 @@ LARGEST_MANIFEST = 128 << 20
 def lay_out(output: Output) -> list[Extent]:
     """Write the header of the plan's only tensor, with the bytes of `np.save`."""
     plan, path = output.plan, output.path
+    check_one(plan)
+    return [Extent(0, path, _write_header(path, plan.tensors[0].shape, plan.tensors[0].dtype))]
+
+
+def check_one(plan: Plan) -> None:
+    """Check that a plan is of one tensor.
+
+    Raises:
+        FormatError: if it is not.
+    """
     if len(plan.tensors) != 1:
         raise FormatError(
             f"a .npy file holds one tensor, the plan has {len(plan.tensors)}; "
             "end the output's name in / for a folder of .npy, or choose .safetensors or .h5"
         )
-    return [Extent(0, path, _write_header(path, plan.tensors[0].shape, plan.tensors[0].dtype))]
 
 
 def lay_out_folder(output: Output) -> list[Extent]:

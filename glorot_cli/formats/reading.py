@@ -8,6 +8,7 @@ from pathlib import Path
 from glorot_cli.errors import FormatError
 from glorot_cli.formats.base import Format
 from glorot_cli.formats.foreign import foreign_kind
+from glorot_cli.formats.remote import Remote, is_url
 from glorot_cli.formats.stored import StoredFile
 from glorot_cli.formats.table import FORMATS, H5, SAFETENSORS, TORCH
 
@@ -20,6 +21,12 @@ def read_headers(path: str | os.PathLike[str], key: str | None = None) -> Stored
     Raises:
         FormatError: if it is none, breaks its format's rules, or has no such key.
     """
+    if is_url(path):
+        from glorot_cli.formats import remote_headers
+
+        if key is not None:
+            raise FormatError(f"{os.fspath(path)}: --key is for files of torch's on a disk")
+        return remote_headers.read_headers(Remote(os.fspath(path)))
     path = Path(path)
     try:
         if (kind := foreign_kind(path)) is not None:
@@ -44,8 +51,11 @@ def _read_key(found: Format, path: Path, key: str) -> StoredFile:
     return found.read_key(path, key)
 
 
-def is_torch(path: Path) -> bool:
+def is_torch(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file is one that torch.save wrote."""
+    if is_url(path):
+        return False
+    path = Path(path)
     return path.is_file() and TORCH.recognises(path, _head(path))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats import folders, leavings
 from glorot_cli.formats.base import Kind
+from glorot_cli.formats.sources import Place
 
 
 @contextlib.contextmanager
@@ -121,7 +122,7 @@ def check_file(target: Path, *, force: bool) -> None:
             raise exists(target)
 
 
-def exists(target: Path) -> FormatError:
+def exists(target: Place) -> FormatError:
     """Return the refusal to replace a file that nobody allowed to be replaced."""
     return FormatError(f"{target} exists; replace it with --force")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from glorot_cli.errors import FormatError, pointer_hint, printable, shown
 from glorot_cli.formats.base import Extent, Output, compact
+from glorot_cli.formats.sources import Place
 from glorot_cli.formats.stored import StoredFile, StoredTensor, check_shape
 from glorot_cli.formats.table import SAFETENSORS
 from glorot_cli.formats.texts import MOST_TENSORS, DuplicateError, TooManyError, parse_json
@@ -67,6 +68,20 @@ def lay_out_tensors(
     plan: Plan, indices: Iterable[int], metadata: Mapping[str, str], path: Path
 ) -> list[Extent]:
     """Write the header of some of a plan's tensors, and place them."""
+    header, places = header_of(plan, indices, metadata)
+    with path.open("r+b") as file:
+        file.write(header)
+    return [Extent(index, path, offset) for index, offset in places]
+
+
+def header_of(
+    plan: Plan, indices: Iterable[int], metadata: Mapping[str, str]
+) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return the header of some of a plan's tensors, and where each starts, in the file's order.
+
+    Raises:
+        FormatError: if it is longer than the format allows.
+    """
     tensors = plan.tensors
     order = sorted(
         indices, key=lambda i: (-_RANK[_CODES[tensors[i].dtype]], tensors[i].name.encode())
@@ -90,9 +105,9 @@ def lay_out_tensors(
     text += b" " * (-len(text) % SAFETENSORS.alignment)
     if len(text) > LARGEST_HEADER:
         raise FormatError(f"{len(places)} tensors need a header over safetensors' limit of 100 MB")
-    with path.open("r+b") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-    return [Extent(index, path, 8 + len(text) + offset) for index, offset in places]
+    start = 8 + len(text)
+    header = len(text).to_bytes(8, "little") + text
+    return header, [(index, start + offset) for index, offset in places]
 
 
 def read_headers(path: Path) -> StoredFile:
@@ -103,23 +118,39 @@ def read_headers(path: Path) -> StoredFile:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            file.seek(0)
-            raise FormatError(f"{path}: {_no_header(file.read(512), length, size)}")
-        try:
-            header = parse_json(file.read(length), unique=True)
-        except DuplicateError as error:
-            raise FormatError(f"{path}: {error}") from None
-        except TooManyError as error:
-            raise FormatError(f"{path}: a header of {length} bytes: {error}") from None
-        except ValueError:
-            raise FormatError(f"{path}: expected a JSON header of safetensors") from None
+
+        def read(offset: int, nbytes: int) -> bytes:
+            file.seek(offset)
+            return file.read(nbytes)
+
+        return read_header(path, size, read)
+
+
+def read_header(path: Place, size: int, read: Callable[[int, int], bytes]) -> StoredFile:
+    """Do as `read_headers` does, of a file of so many bytes that `read` reads from an offset on.
+
+    Raises:
+        FormatError: if the header breaks the format's rules.
+    """
+    length = int.from_bytes(read(0, min(8, size)), "little")
+    if size < 8 or length > min(size - 8, LARGEST_HEADER):
+        raise FormatError(f"{path}: {_no_header(read(0, min(512, size)), length, size)}")
+    try:
+        header = parse_json(read(8, length), unique=True)
+    except DuplicateError as error:
+        raise FormatError(f"{path}: {error}") from None
+    except TooManyError as error:
+        raise FormatError(f"{path}: a header of {length} bytes: {error}") from None
+    except ValueError:
+        raise FormatError(f"{path}: expected a JSON header of safetensors") from None
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:
         raise FormatError(f"{path}: expected a JSON object of at most {MOST_TENSORS} tensors")
     metadata = header.pop("__metadata__", None) or {}
     start = 8 + length
-    check(path, lambda: _hint(header, start, size))
+    if isinstance(path, Path):
+        check(path, lambda: _hint(header, start, size))
+    elif hint := _hint(header, start, size):
+        raise FormatError(f"{path}: {hint}")
     tensors = [_stored(name, entry, path, start) for name, entry in header.items()]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
     return StoredFile(path, SAFETENSORS, metadata.get("glorot"), tensors, metadata=metadata)
@@ -172,7 +203,7 @@ def _is_text(start: bytes) -> bool:
     return "".join(text.split()).isprintable()
 
 
-def _stored(name: str, entry: dict[str, Any], path: Path, start: int) -> StoredTensor:
+def _stored(name: str, entry: dict[str, Any], path: Place, start: int) -> StoredTensor:
     code, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     check_shape(f"{path}: tensor {shown(name)}", shape, 1)
     return StoredTensor(name, tuple(shape), _NAMES.get(code, code), start + begin, end - begin)

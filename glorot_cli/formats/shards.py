@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import leavings, safetensors
 from glorot_cli.formats.base import INDEX, Format
+from glorot_cli.formats.sources import Place
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.table import SAFETENSORS
 from glorot_cli.formats.texts import MOST_TENSORS, TooManyError, parse_json
@@ -73,6 +74,11 @@ def split(tensors: Sequence[PlannedTensor], largest: int) -> list[list[int]]:
 def shard_name(index: int, count: int) -> str:
     """Return the file name of a shard; the only one has no number."""
     return f"model-{index + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+
+
+def is_shard(name: str) -> bool:
+    """Tell whether a file's name is a shard's."""
+    return _SHARD.fullmatch(name) is not None
 
 
 def names_in(folder: Path) -> set[str]:
@@ -147,6 +153,11 @@ def written(folder: Path) -> list[PurePath]:
     return [PurePath(name) for name in ours]
 
 
+def are_complete(names: Collection[str]) -> bool:
+    """Tell by the names in a folder whether it has an index, or the one shard that needs none."""
+    return INDEX in names or shard_name(0, 1) in names
+
+
 def is_complete(folder: Path) -> bool:
     """Tell whether a folder has an index, or the one shard that needs none."""
     return (folder / INDEX).is_file() or (folder / shard_name(0, 1)).is_file()
@@ -214,8 +225,17 @@ def weight_map(path: Path) -> dict[str, Any]:
     """Read what an index says of which file holds what."""
     if path.stat().st_size > LARGEST_INDEX:
         raise FormatError(f"{path}: expected an index below {LARGEST_INDEX >> 20} MiB")
+    return parse_weight_map(path, path.read_bytes())
+
+
+def parse_weight_map(path: Place, text: bytes) -> dict[str, Any]:
+    """Read what the text of an index says of which file holds what.
+
+    Raises:
+        FormatError: if it is none, or names too much.
+    """
     try:
-        found = dict(parse_json(path.read_bytes())["weight_map"].items())
+        found = dict(parse_json(text)["weight_map"].items())
     except TooManyError as error:
         raise FormatError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

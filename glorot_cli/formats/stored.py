@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.fans import Shape
 from glorot_cli.formats.base import Format
+from glorot_cli.formats.sources import Place
 
 MOST_AXES = 64
 # More elements than this nobody counts, not even those of an empty tensor but for its zeros.
@@ -35,7 +35,7 @@ class StoredTensor:
     offset: int | None
     nbytes: int
     byte_order: str = "<"
-    path: Path | None = None
+    path: Place | None = None
     slabs: Callable[[], Iterator[Array]] | None = field(default=None, compare=False)
     stored: int | None = None
 
@@ -44,7 +44,7 @@ class StoredTensor:
         """NumPy's dtype of the elements, in their byte order; TypeError if it has none."""
         return numpy_dtype(self.dtype, self.byte_order)
 
-    def placed(self, path: Path) -> StoredTensor:
+    def placed(self, path: Place) -> StoredTensor:
         """Return the same tensor as seen from another file."""
         return replace(self, path=self.path or path)
 
@@ -59,7 +59,7 @@ class StoredFile:
     what was read and what was not.
     """
 
-    path: Path
+    path: Place
     format: Format
     provenance: Any
     tensors: list[StoredTensor]
@@ -102,6 +102,6 @@ def read_fully(read: Callable[[memoryview, int], int], out: Array, offset: int) 
     return True
 
 
-def too_short(path: Path, name: str) -> FormatError:
+def too_short(path: Place, name: str) -> FormatError:
     """Return the refusal of a file that ends before a tensor's bytes do."""
     return FormatError(f"{path}: {shown(name)}: the file ends too early")

@@ -116,9 +116,9 @@ def _read_keras_archive(path: Path) -> StoredFile:
 
 
 def _is_zip(path: Path, head: bytes) -> bool:
-    import zipfile
+    from glorot_cli.formats import zips
 
-    return head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(path)
+    return head.startswith(b"PK\x03\x04") and zips.is_zip(path)
 
 
 def _is_keras_archive(path: Path, head: bytes) -> bool:

@@ -40,6 +40,14 @@ def opened(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+def is_zip(path: Path) -> bool:
+    """Tell whether a file ends as a zip file does."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one that says to be in several parts
+        return False
+
+
 def _directory_bytes(path: Path) -> int:
     """Return how much of a file zipfile is going to take for its directory."""
     with path.open("rb") as file:

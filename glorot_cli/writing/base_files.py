@@ -17,6 +17,8 @@ import numpy as np
 from glorot_cli.dtypes import Array, numpy_dtype
 from glorot_cli.errors import FormatError, shown
 from glorot_cli.formats.reading import read_headers
+from glorot_cli.formats.remote import Remote
+from glorot_cli.formats.sources import Place, opened
 from glorot_cli.formats.stored import StoredFile, StoredTensor, read_fully, too_short
 
 # More are opened for each read, and compared with what they were.
@@ -41,21 +43,28 @@ class Identity(NamedTuple):
 class BaseFiles:
     """Read the files of one checkpoint as they were when their headers were read."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self.paths = sorted(set(paths))
-        self._held: dict[Path, int] = {}
+    def __init__(self, paths: Iterable[Place]) -> None:
+        self.paths: list[Place] = sorted(set(paths), key=str)
+        self._held: dict[Place, int] = {}
         self._close = weakref.finalize(self, _close_all, self._held)
         if len(self.paths) <= _MOST_HELD:
             for path in self.paths:
-                self._held[path] = os.open(path, os.O_RDONLY)
-        self.identities = {path: Identity.of(self._stat(path)) for path in self.paths}
+                if isinstance(path, Path):
+                    self._held[path] = os.open(path, os.O_RDONLY)
+        # An object in a store is known by its version, and read at no other.
+        self.identities: dict[Place, Identity | Remote] = {
+            path: path if isinstance(path, Remote) else Identity.of(self._stat(path))
+            for path in self.paths
+        }
 
-    def read(self, path: Path, offset: int, out: memoryview) -> int:
+    def read(self, path: Place, offset: int, out: memoryview) -> int:
         """Read bytes of a file into a view; return how many there were.
 
         Raises:
             FormatError: if the file was written to, or replaced and not held.
         """
+        if isinstance(path, Remote):
+            return opened(path).read(out, offset)
         held = self._held.get(path)
         descriptor = os.open(path, os.O_RDONLY) if held is None else held
         try:
@@ -78,20 +87,22 @@ class BaseFiles:
         return os.fstat(self._held[path]) if path in self._held else path.stat()
 
 
-def open_base(path: Path, key: str | None = None) -> tuple[StoredFile, BaseFiles]:
+def open_base(path: Place, key: str | None = None) -> tuple[StoredFile, BaseFiles]:
     """Read a checkpoint's headers, and hold its files.
 
     Raises:
         FormatError: if it is no weight file, or is replaced meanwhile.
     """
     early = None
-    if path.is_file():
+    if isinstance(path, Path) and path.is_file():
         early = Identity.of(path.stat())
     file = read_headers(path, key)
     try:
         files = BaseFiles(tensor.path or file.path for tensor in file.tensors)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}") from None
+    if isinstance(path, Remote):
+        return file, files
     if [file.path] == files.paths == [path]:
         if files.identities[path] != early:
             raise _changed(path)
@@ -178,12 +189,12 @@ class _Decoded:
 
 
 @functools.lru_cache(maxsize=1024)
-def _cached(path: Path, identity: Identity) -> list[bytes]:
+def _cached(path: Place, identity: Identity | Remote) -> list[bytes]:
     """Return where the hash of a file is kept, for the tasks of one worker."""
     return []
 
 
-def _digest(files: BaseFiles, path: Path, identity: Identity) -> bytes:
+def _digest(files: BaseFiles, path: Place, identity: Identity | Remote) -> bytes:
     kept = _cached(path, identity)
     if not kept:
         found, offset = hashlib.sha256(), 0
@@ -195,11 +206,11 @@ def _digest(files: BaseFiles, path: Path, identity: Identity) -> bytes:
     return kept[0]
 
 
-def _changed(path: Path) -> FormatError:
+def _changed(path: Place) -> FormatError:
     return FormatError(f"{path} was replaced or written to while it was read; run it again")
 
 
-def _close_all(held: dict[Path, int]) -> None:
+def _close_all(held: dict[Place, int]) -> None:
     for descriptor in held.values():
         os.close(descriptor)
     held.clear()

@@ -17,6 +17,8 @@ from glorot_cli.drawing import check, drawer
 from glorot_cli.dtypes import PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import GlorotError, shown, suggestion
 from glorot_cli.fans import Shape
+from glorot_cli.formats.remote import Remote, is_url
+from glorot_cli.formats.sources import Place
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.renames import Rename, renamed
@@ -43,7 +45,7 @@ class Checkpoint:
     `marked` only what the plan itself keeps is kept.
     """
 
-    path: Path
+    path: Place
     file: StoredFile
     files: BaseFiles
     only: tuple[str, ...]
@@ -69,8 +71,9 @@ class Checkpoint:
         Raises:
             FormatError: if it is no weight file, or is replaced meanwhile.
         """
-        absolute = Path(path).absolute()
-        file, files = open_base(Path(path), key)
+        place = Remote(os.fspath(path)) if is_url(path) else Path(path)
+        absolute = place if isinstance(place, Remote) else place.absolute()
+        file, files = open_base(place, key)
         settings = dict(resize or {}), key, dict(rows or {}), tuple(renames), marked
         return cls(absolute, file, files, tuple(only), *settings)
 
@@ -221,7 +224,7 @@ class Checkpoint:
 
 
 Settings = tuple[
-    Path,
+    Place,
     tuple[str, ...],
     dict[str, Filling],
     str | None,

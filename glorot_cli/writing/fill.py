@@ -66,8 +66,8 @@ class Sink(Protocol):
     def put(self, span: Span, buffer: Array) -> None:
         """Take a span, whose buffer is used again afterwards."""
 
-    def close(self) -> None:
-        """Take no more from this thread."""
+    def close(self, *, failed: bool) -> None:
+        """Take no more from this thread, which may have failed to draw what it was to."""
 
 
 class Files:
@@ -80,12 +80,12 @@ class Files:
     def put(self, span: Span, buffer: Array) -> None:
         """Write a span at its offsets."""
         if span.path is not self._path:
-            self.close()
+            self.close(failed=False)
             self._path, self._descriptor = span.path, os.open(span.path, os.O_WRONLY)
         for offset, data in span.runs(buffer):
             _write_all(self._descriptor, data, offset)
 
-    def close(self) -> None:
+    def close(self, *, failed: bool) -> None:
         """Close the file that was written last."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
@@ -142,7 +142,7 @@ class _Engine:
 
     def work(self) -> None:
         """Draw and write spans until none are left."""
-        sink = self._sink()
+        sink, failed = self._sink(), True
         try:
             buffer = np.empty(BLOCK_BYTES, np.uint8)
             scratch = np.empty(BLOCK_BYTES, np.uint8)
@@ -163,10 +163,11 @@ class _Engine:
                     self.found += found
                     self.workers.done += span.nbytes
                     self.path = span.path
+            failed = False
         except BaseException as error:
             self.workers.fail(error)
         finally:
-            sink.close()
+            sink.close(failed=failed)
 
     def flush_along(self, done: threading.Event) -> None:
         """Keep the disk busy while blocks are drawn, so that the last flush has little to do."""

@@ -15,6 +15,7 @@ from glorot_cli.formats.base import INDEX, compact
 from glorot_cli.formats.folders import check_folder, check_places, in_the_way, settle
 from glorot_cli.formats.leavings import adopt_leavings, locked, sweep
 from glorot_cli.formats.replacing import check_free, errors_named, exists, replacing
+from glorot_cli.formats.sources import Place
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan
 from glorot_cli.streams.request import Draw
@@ -209,7 +210,7 @@ def write_shards(
     if missing:
         (sharded.folder / INDEX).unlink(missing_ok=True)
     for number in mine:
-        part = _part(sharded.plan, sharded.parts[number])
+        part = part_of(sharded.plan, sharded.parts[number])
         if number in missing:
             try:
                 moments = _write_shard(
@@ -264,7 +265,7 @@ def check_shards(
     mine = set(mine)
     for number, state in states.items():
         if state == "another run's" and not force and (resume or number not in mine):
-            raise _another(sharded.file(number))
+            raise another(sharded.file(number))
     missing = {n: states[n] for n in sorted(mine) if not (resume and states[n] == "whole")}
     more = largest = 0
     for number, state in missing.items():
@@ -278,7 +279,8 @@ def check_shards(
     return missing
 
 
-def _another(file: Path) -> FormatError:
+def another(file: Place) -> FormatError:
+    """Return the refusal to replace a shard of another run."""
     return FormatError(
         f"{file} is of another run, with another spec, seed, base or size of shards; "
         "replace it with --force"
@@ -298,7 +300,7 @@ def finish(sharded: ShardedPlan, *, force: bool, sync: bool) -> None:
     if not force:
         for number, state in enumerate(states):
             if state in ("another run's", "foreign"):
-                raise _another(sharded.file(number))
+                raise another(sharded.file(number))
     if any(state != "whole" for state in states):
         return
     texts = dict(sharded.beside)
@@ -314,7 +316,8 @@ def finish(sharded: ShardedPlan, *, force: bool, sync: bool) -> None:
                 raise
 
 
-def _part(plan: Plan, indices: Sequence[int]) -> Plan:
+def part_of(plan: Plan, indices: Sequence[int]) -> Plan:
+    """Return a plan of some tensors only."""
     tensors = tuple(plan.tensors[index] for index in indices)
     return replace(plan, tensors=tensors, entries=tensors)
 

@@ -14,6 +14,7 @@ from glorot_cli.formats import Format, check_plan, choose_format
 from glorot_cli.formats.base import Output, compact
 from glorot_cli.formats.checksums import Checksums
 from glorot_cli.formats.folders import check_places, files_in
+from glorot_cli.formats.remote import Remote, is_url
 from glorot_cli.formats.replacing import check_set, errors_named, replacing, resolved
 from glorot_cli.formats.shards import CONFIG, LARGEST_CONFIG, SHARD_SIZE, parse_size, split
 from glorot_cli.formats.table import SHARDS
@@ -21,6 +22,7 @@ from glorot_cli.formats.texts import parse_json
 from glorot_cli.moments import Moments
 from glorot_cli.plan import Plan, PlannedTensor
 from glorot_cli.streams import stream_claim
+from glorot_cli.streams.request import Draw
 from glorot_cli.workers import Progress
 from glorot_cli.writing.fill import fill
 from glorot_cli.writing.ranks import Ranks
@@ -98,13 +100,27 @@ def write_weights(
     """
     chosen = choose_format(os.fspath(path), format, sharded=max_shard_size is not None)
     check_plan(chosen, plan)
+    if is_url(path):
+        from glorot_cli.writing.remote import write_remote
+
+        return write_remote(
+            plan,
+            Remote(os.fspath(path)),
+            chosen,
+            max_shard_size=max_shard_size,
+            config=config,
+            beside=beside,
+            base=base,
+            ranks=ranks,
+            resume=resume,
+            workers=workers,
+            force=force,
+            progress=progress,
+        )
     # A symbolic link is followed, so the files of a set are named after what it points to.
     with errors_named(Path(path)):
         target = resolved(Path(path))
-    kept = {} if base is None else base.drawers(plan)
-    drawn = [tensor for tensor in plan.tensors if tensor.name not in kept]
-    _check_no_base_is_missing(drawn)
-    check_all(drawn)
+    kept = check_drawable(plan, base)
     if chosen.kind == "shards" and max_shard_size is not None:
         from glorot_cli.writing.sharding import write_folder
 
@@ -157,6 +173,19 @@ def write_weights(
         if writer.finish is not None:
             writer.finish(output)
     return list(found)
+
+
+def check_drawable(plan: Plan, base: Checkpoint | None) -> dict[str, Draw]:
+    """Check that a plan can be drawn, and return what reads the tensors that a base gives.
+
+    Raises:
+        GlorotError: if a tensor cannot be drawn, or the base does not fit.
+    """
+    kept = {} if base is None else base.drawers(plan)
+    drawn = [tensor for tensor in plan.tensors if tensor.name not in kept]
+    _check_no_base_is_missing(drawn)
+    check_all(drawn)
+    return kept
 
 
 def _check_no_base_is_missing(drawn: Iterable[PlannedTensor]) -> None:

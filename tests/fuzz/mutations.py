@@ -66,7 +66,7 @@ def word(rng: Random, data: bytes) -> bytes:
     size = rng.choice((1, 2, 4, 8))
     start = _place(rng, data)
     start -= rng.choice((0, start % size))
-    value = rng.choice((*WORDS, len(data), len(data) - 1, rng.randrange(len(data) + 1)))
+    value = rng.choice((*WORDS, len(data), max(0, len(data) - 1), rng.randrange(len(data) + 1)))
     new = value.to_bytes(9, "little")[:size]
     if rng.random() < 0.3:
         new = new[::-1]
