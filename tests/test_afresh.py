@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -421,3 +422,75 @@ def test_a_note_of_guesses_counts_each_kind_once(run: Run) -> None:
     code, _, err = run("plan", "old.safetensors")
     assert code == 0
     assert len(re.findall("guessed by name", err)) == 1
+
+
+# --- Keras archives ---
+
+DATA = Path(__file__).parent / "data" / "keras"
+
+
+def test_an_archive_is_its_own_configuration(run: Run) -> None:
+    config = (DATA / "shared.json").read_bytes()
+    assert run("init", DATA / "shared.json", "-o", "old.keras", "--seed", "1", "-q")[0] == 0
+    assert run("init", "old.keras", "-o", "new.keras", "--seed", "2", "-q")[0] == 0
+    with zipfile.ZipFile("new.keras") as archive:
+        assert archive.read("config.json") == config
+    assert run("init", "old.keras", "-o", "new.weights.h5", "--seed", "2", "-q")[0] == 0
+    assert run("diff", "new.keras", "new.weights.h5", "-q")[0] == 0
+    assert run("diff", "new.keras", "old.keras", "-q")[0] == 1
+    # What carries no spec of ours is read by its configuration.
+    with zipfile.ZipFile("bare.keras", "w") as archive:
+        archive.writestr("config.json", config)
+    assert run("init", "bare.keras", "-o", "other.keras", "--seed", "2", "-q")[0] == 0
+    assert run("diff", "new.keras", "other.keras", "-q")[0] == 0
+    # A configuration may be given as an archive, too.
+    command = ["init", DATA / "shared.json", "--config", "old.keras", "-o", "again.keras"]
+    assert run(*command, "--seed", "2", "-q")[0] == 0
+    assert run("diff", "new.keras", "again.keras", "-q")[0] == 0
+
+
+def test_the_mean_tells_a_scale_from_an_offset(run: Run) -> None:
+    with h5py.File("old.weights.h5", "w") as file:
+        for name, first in (("uncentred", 1.1), ("unscaled", 0.1)):
+            for number, value in enumerate((first, 0.3, 0.9)):
+                file[f"layers/{name}/vars/{number}"] = np.full(8, value, "f4")
+    assert run("init", "old.weights.h5", "-o", "new.weights.h5", "-q")[0] == 0
+    with h5py.File("new.weights.h5") as file:
+        found = {
+            name: [float(file[f"layers/{name}/vars/{i}"][0]) for i in range(3)]
+            for name in ("uncentred", "unscaled")
+        }
+    assert found == {"uncentred": [1.0, 0.0, 1.0], "unscaled": [0.0, 0.0, 1.0]}
+
+
+# --- A config.json beside a file ---
+
+
+def test_a_configuration_beside_a_file_says_how_it_starts(run: Run) -> None:
+    config = {
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 20, "n_embd": 8,
+        "n_layer": 1, "n_head": 2, "n_positions": 4,
+    }  # fmt: skip
+    Path("model").mkdir()
+    Path("model/config.json").write_text(json.dumps(config), "utf-8")
+    assert run("init", "model/config.json", "-o", "made/", "--seed", "1", "-q")[0] == 0
+    arrays = load("made/model.safetensors")
+    safetensors.numpy.save_file(arrays, "model/model.safetensors")
+    command = ["init", "model/model.safetensors", "-o", "new.safetensors", "--seed", "2"]
+    code, _, err = run(*command)
+    assert code == 0
+    assert "note: initializers are those of gpt2, which model/config.json says\n" in err
+    assert "guessed" not in err
+    assert abs(load()["transformer.wte.weight"].std() - 0.02) < 0.004
+    # Of other tensors than the configuration means, the names are what is known.
+    del arrays["transformer.wpe.weight"]
+    safetensors.numpy.save_file(arrays, "model/model.safetensors")
+    code, _, err = run(*command, "-f")
+    assert code == 0
+    assert "guessed by name" in err
+    # Of a type that is not known, the std.
+    config = {"model_type": "unheard-of", "initializer_range": 0.5}
+    Path("model/config.json").write_text(json.dumps(config), "utf-8")
+    code, _, err = run(*command, "-f")
+    assert code == 0
+    assert "kernels normal(std 0.5) (initializer_range of config.json)" in err

@@ -52,6 +52,15 @@ class Way(NamedTuple):
 
         return Checkpoint.read(result.spec, key=self.key, marked=True)
 
+    def configuration_of(self, result: Result) -> str | None:
+        """Return the file of a model's configuration: for .keras the spec itself, if it is one."""
+        if self.config is not None or self.format_of(result).configuration != "keras":
+            return self.config
+        from glorot_cli.derive import is_keras_config
+
+        path = Path(result.spec)
+        return result.spec if path.is_file() and is_keras_config(path) else None
+
     def beside(self, result: Result) -> dict[str, bytes] | None:
         """Return the texts that go beside a model's weights; None where they are no folder."""
         if result.model is None:
@@ -100,7 +109,7 @@ class Way(NamedTuple):
 
         settings: WriteOptions = {
             "max_shard_size": self.shard_size(result),
-            "config": self.config,
+            "config": self.configuration_of(result),
             "beside": self.beside(result),
             "workers": self.workers,
             "force": self.force,

@@ -21,7 +21,7 @@ class Derived:
 
     `guesses` are by the names of tensors; `kept` are not drawn but copied from the file, of which
     `quantised` are weights that nothing can draw; `state` is an optimizer's, and left out;
-    `notices` are what else is to be said.
+    `notices` are what the file's reader says, `remarks` what else there is to say of the spec.
     """
 
     spec: dict[str, Any]
@@ -30,3 +30,4 @@ class Derived:
     quantised: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ def guess_line(derived: Derived, names: Iterable[str]) -> str | None:
 
 def notes_of(derived: Derived) -> Iterator[str]:
     """Say what a derived spec leaves out, and what else there is to say of it."""
+    yield from derived.remarks
     if derived.state:
         tensors = "tensor" if len(derived.state) == 1 else "tensors"
         yield (

@@ -61,7 +61,8 @@ def read_model(
     place = Path(path)
     found = read_config(place / NAME if place.is_dir() else place)
     if found is None:
-        return None
+        is_asked = family is not None or tiny or settings or start is not None
+        return None if is_asked else _of_config_beside(place, dtype, with_state=with_state)
     config = found.with_settings(settings, dtype)
     if family is None and not tiny and _holds_weights(place):
         # A configuration alone needs none of what reads weights, which takes long to import.
@@ -83,6 +84,36 @@ def read_model(
     if tiny:
         config = config.with_settings(tiny_settings(config, chosen))
     return Model(spec_of_config(config, chosen), config, {})
+
+
+def _of_config_beside(place: Path, dtype: str | None, *, with_state: bool) -> Model | None:
+    """Read a lone file of weights by the config.json beside it, if it means the same tensors.
+
+    Of a configuration of no known type only the std of kernels is taken.
+    """
+    beside = place.parent / NAME
+    if not place.name.endswith((".safetensors", ".safetensors.index.json")) or not beside.is_file():
+        return None
+    from glorot_cli.derive.weights import carried_spec
+    from glorot_cli.formats.reading import read_headers
+
+    try:
+        config = read_config(beside)
+        stored = read_headers(place)
+        if config is None or carried_spec(stored) is not None:
+            return None
+        config = config.with_settings({}, dtype)
+        if config.model_type not in known_types():
+            derived = derive_stored(stored, None, _std_in(config), with_state=with_state)
+            return Model(derived.spec, config, {}, derived)
+        spec = spec_of_config(config, family_of(config))
+        meant = make_plan(load_spec(spec))
+    except GlorotError:
+        return None
+    if {t.name: t.shape for t in meant.tensors} != {t.name: t.shape for t in stored.tensors}:
+        return None
+    said = f"initializers are those of {config.model_type}, which {beside} says"
+    return Model(spec, config, {}, Derived(spec, remarks=(said,)))
 
 
 def _std_in(config: ModelConfig) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from glorot_cli.derive.rules import family_of, rules_for, spelled
 from glorot_cli.derive.starts import QUANTISED, Start, Subject, axes_of, start_of
 from glorot_cli.dtypes import ITEM_SIZES, KEPT_BITS, PRECISIONS
 from glorot_cli.errors import FormatError, GlorotError, printable, shown
+from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.stored import StoredFile, StoredTensor
 from glorot_cli.formats.texts import parse_json
 from glorot_cli.optimizer_state import optimizer_state
@@ -84,6 +86,18 @@ def spec_of_weights(
     )
 
 
+def _mean(file: StoredFile, tensor: StoredTensor) -> float:
+    """Return the mean of a vector's elements, or 0 where they cannot be read.
+
+    Batch normalization scales by about 1 and adds about 0, trained or not.
+    """
+    try:
+        with Elements(file) as elements:
+            return float(elements.run(tensor, 0, math.prod(tensor.shape)).astype("f8").mean())
+    except (GlorotError, OSError):
+        return 0.0
+
+
 class _Guessed(NamedTuple):
     guess: Guess
     axes: str | None
@@ -108,6 +122,8 @@ def _guesses(
     for tensor in tensors:
         subject = Subject(tensor, others.places[tensor.name], others)
         start = start_of(subject)
+        if subject.leaf == "gamma_or_beta" and _mean(file, tensor) > 0.5:
+            start = Start("scales", "ones")
         if tensor.name in found and not start.is_kept:
             axes = start.axes or (axes_of(subject) if len(tensor.shape) > 1 else None)
             start = Start("tensors", found[tensor.name], axes)

@@ -243,6 +243,19 @@ def plan_shards(
     return ShardedPlan(plan, target, parts, claim, texts, metadata)
 
 
+def _configuration_text(path: Path) -> bytes:
+    """Read a configuration from JSON, or out of a .keras archive."""
+    import zipfile
+
+    if zipfile.is_zipfile(path):
+        from glorot_cli.formats import zips
+
+        return zips.read_member(path, "config.json", LARGEST_CONFIG)
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise FormatError(f"{path}: expected a configuration below 64 MiB")
+    return path.read_bytes()
+
+
 def read_configuration(chosen: Format, config: str | os.PathLike[str] | None) -> bytes | None:
     """Read and check a model's configuration before anything is drawn.
 
@@ -261,9 +274,7 @@ def read_configuration(chosen: Format, config: str | os.PathLike[str] | None) ->
         if not path.is_file():
             problem = "it is not a regular file" if path.exists() else "there is no such file"
             raise FormatError(f"cannot read {config}: {problem}")
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise FormatError(f"{config}: expected a configuration below 64 MiB")
-        text = path.read_bytes()
+        text = _configuration_text(path)
     except OSError as error:
         raise FormatError(f"cannot read {config}: {error.strerror}") from None
     try:
