@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from glorot_cli.derive.models import Model
     from glorot_cli.families import ModelConfig
     from glorot_cli.plan import Plan
+    from glorot_cli.spec import Spec
     from glorot_cli.spec.source import Source
+
+
+def _of_model(model: Model, given: Mapping[str, Any]) -> Spec:
+    """Read the spec of a config.json; under torch's stream with the draws of transformers."""
+    from glorot_cli.plan import make_plan
+    from glorot_cli.spec import load_spec
+
+    if given.get("rng") != "torch" or model.derived is not None or "draws" in model.spec:
+        return load_spec(model.spec, given, model.left)
+    from glorot_cli.derive.model_draws import draws_of_model
+
+    plain = make_plan(load_spec(model.spec, {**given, "rng": "aes-ctr"}, model.left))
+    draws = draws_of_model(model.config, plain.entries)
+    return load_spec({**model.spec, "torch": "2.13", "draws": draws}, given, model.left)
 
 
 class Planned(NamedTuple):
@@ -63,7 +78,7 @@ def planned(
     model = read_model(spec, settings, dtype, family, tiny=tiny, start=start, with_state=with_state)
     if model is not None:
         try:
-            plan = make_plan(load_spec(model.spec, given, model.left), strict=strict)
+            plan = make_plan(_of_model(model, given), strict=strict)
         except SpecError as error:
             error.where = str(model.config.path)
             raise

@@ -183,3 +183,22 @@ def test_a_record_ends_without_a_crash() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["olmo2", "gemma2", "phi", "cohere"])
+def test_a_config_has_the_bits_of_transformers(kind: str, tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("transformers")
+    from safetensors.torch import load_file
+
+    torch.manual_seed(3)
+    model = transformers_builder(kind)()
+    model.config.architectures = [type(model).__name__]
+    model.save_pretrained(tmp_path)
+    dtype = str(model.dtype).removeprefix("torch.")
+    out = tmp_path / "fresh.safetensors"
+    config = tmp_path / "config.json"
+    code, _, said = run("init", config, "-o", out, "--rng=torch", "--seed=3", f"--dtype={dtype}")
+    assert code == 0, said
+    found, wanted = load_file(out), load_file(tmp_path / "model.safetensors")
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
