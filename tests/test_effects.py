@@ -19,6 +19,7 @@ from glorot_cli.effects.comparison import compare, label_of
 from glorot_cli.effects.graph import make_graph
 from glorot_cli.effects.mean_field import LayerEffect, predict
 from glorot_cli.effects.windows import Window
+from glorot_cli.initializers.automatic import SCALES, scale_after
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]
@@ -128,6 +129,69 @@ def test_chi_of_relu(planned: Planned) -> None:
     assert layers[0].gradient_square == pytest.approx(0.5**19)
     assert layers[0].depth_scale == pytest.approx(1 / math.log(2))
     assert dense(planned(**deep("he_normal")))[0].depth_scale == math.inf
+
+
+# The start that looks at the activation
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_scales_are_those_of_the_quadrature(name: str) -> None:
+    assert SCALES[name] == pytest.approx(1.0 / square(ACTIVATIONS[name], 1.0), rel=1e-14)
+
+
+def test_every_activation_has_a_scale() -> None:
+    assert set(ACTIVATIONS) - set(SCALES) == {"celu", "leaky_relu"}
+    assert scale_after("relu", 0.2) == pytest.approx(1 / square(ACTIVATIONS["leaky_relu"], 1.0))
+
+
+def test_auto_keeps_the_mean_square_through_the_activation(planned: Planned) -> None:
+    relu = dense(planned(**deep("auto", "relu", depth=3)))
+    assert [layer.activation_square for layer in relu] == pytest.approx([1.0] * 3)
+    # Sums come to have the variance 1, from whatever goes in.
+    tanh = dense(planned(**deep("auto", "tanh", depth=40)))
+    assert tanh[-1].activation_square == pytest.approx(1.0 / SCALES["tanh"], rel=1e-3)
+
+
+def test_auto_looks_past_normalisations_at_the_layer_behind(planned: Planned) -> None:
+    layers = [
+        {"type": "Dense", "units": 8, "name": "a"},
+        {"type": "BatchNormalization"},
+        {"type": "Activation", "activation": "tanh"},
+        {"type": "Dense", "units": 8, "name": "b"},
+        {"type": "LeakyReLU", "negative_slope": 0.5},
+        {"type": "Dense", "units": 8, "name": "c"},
+        {"type": "Dense", "units": 8, "name": "d", "inputs": "c", "activation": "relu"},
+        {"type": "Add", "inputs": ["c", "d"]},
+        {"type": "Conv1D", "filters": 4, "kernel_size": 1, "name": "e", "activation": "softmax",
+         "input_shape": [4, 8]},
+    ]  # fmt: skip
+    plan = planned(input_shape=[8], initializers=[{"*/kernel": "auto"}], layers=layers[:-1])
+    found = {name: plan[f"{name}/kernel"].distribution.std((8, 8)) ** 2 * 8 for name in "abcd"}
+    assert found == pytest.approx({"a": SCALES["tanh"], "b": 1.6, "c": 1.0, "d": 2.0})
+    modules = [
+        {"type": "Linear", "in_features": 8, "out_features": 8, "initializers": {"weight": "auto"}},
+        {"type": "Dropout"},
+        {"type": "GELU"},
+        {"type": "Conv1d", "in_channels": 4, "out_channels": 2, "kernel_size": 3,
+         "initializers": {"weight": "auto"}},
+    ]  # fmt: skip
+    plan = planned(dialect="torch", input_shape=[4, 8], layers=modules)
+    assert plan["0.weight"].distribution.std((8, 8)) ** 2 * 8 == pytest.approx(SCALES["gelu"])
+    assert plan["3.weight"].distribution.std((2, 4, 3)) ** 2 * 12 == pytest.approx(1.0)
+
+
+def test_auto_needs_a_layer(run: Run) -> None:
+    Path("raw.json").write_text(
+        json.dumps({"tensors": {"w": {"shape": [3, 4], "axes": "IO", "initializer": "auto"}}})
+    )
+    code, out, err = run("plan", "raw.json")
+    assert (code, out) == (2, "")
+    assert err == (
+        "glorot: raw.json:1:66: tensors.w.initializer: auto needs a layer, whose activation it "
+        "looks at; this tensor has none, or one that is not known\n"
+    )
+    Path("deep.json").write_text(json.dumps({"seed": 1, **deep("auto", "tanh", depth=1)}))
+    assert "auto(gain=1.593)" in run("plan", "deep.json")[1]
 
 
 # Hand-made examples

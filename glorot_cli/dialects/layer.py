@@ -68,6 +68,7 @@ class Weight:
     group: str | None = None
     also_group: str | None = None
     rank: tuple[int, ...] = ()
+    scale: float | None = None
 
 
 Flow = Dims | None

@@ -19,8 +19,9 @@ class Kernel:
     `assumed` are the roles that its rank suggests, where the spec says no axes; exact fans count by
     them, and nothing else does. `per` says what an initialiser of whole kernels sees where nothing
     else does: each by itself, or the tensor. `index` names the indices along the axes that
-    expressions may use. `donor` is the kernel whose fans count instead. `steps` collects the
-    arithmetic, for `explain`.
+    expressions may use. `donor` is the kernel whose fans count instead. `scale` is
+    1 / E[f(z)**2] of the activation f behind its layer, for a standard normal z. `steps`
+    collects the arithmetic, for `explain`.
     """
 
     shape: Shape
@@ -31,6 +32,7 @@ class Kernel:
     per: Per = "kernel"
     index: tuple[str | None, ...] = ()
     donor: Kernel | None = None
+    scale: float | None = None
     fused_role: str = "O"
     steps: list[Step] = field(default_factory=list, compare=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from glorot_cli.distributions import Distribution
-from glorot_cli.initializers import keras, placed, skewed, torch
+from glorot_cli.initializers import automatic, keras, placed, skewed, torch
 
 
 class Initializer(NamedTuple):
@@ -17,6 +17,7 @@ class Initializer(NamedTuple):
 
 
 INITIALIZERS: dict[str, Initializer] = {
+    "auto": Initializer(automatic.auto, "glorot"),
     "by_index": Initializer(placed.by_index, "glorot"),
     "constant": Initializer(keras.constant, "Keras"),
     "delta_orthogonal": Initializer(keras.delta_orthogonal, "JAX"),

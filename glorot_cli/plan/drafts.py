@@ -47,11 +47,19 @@ class Drafts:
         for weight in place(layers, spec.inputs(), table.outputs):
             rule = weight.fans or table.fans or table.dialect
             per = table.per or ("tensor" if table.dialect == "keras" else self._per)
-            form = weight.shape, weight.axes, weight.fused, rule, per, weight.fused_role
+            form = (
+                weight.shape,
+                weight.axes,
+                weight.fused,
+                rule,
+                per,
+                weight.fused_role,
+                weight.scale,
+            )
             kernel = kernels.get(form)
             if kernel is None:
-                shape, axes, fused, rule, per, role = form
-                kernel = Kernel(shape, axes, fused, rule, per=per, fused_role=role)
+                shape, axes, fused, rule, per, role, scale = form
+                kernel = Kernel(shape, axes, fused, rule, per=per, fused_role=role, scale=scale)
                 kernels[form] = kernel
             yield Draft(
                 name=weight.name,

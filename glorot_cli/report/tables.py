@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from glorot_cli.distributions import Constant, scale_of
+from glorot_cli.distributions import Constant, Normal, scale_of
 from glorot_cli.errors import natural_size, printable
 from glorot_cli.fans import glorot_limit
 from glorot_cli.goodness_of_fit.fit import FREE
@@ -154,6 +154,9 @@ def _decision(tensor: PlannedTensor) -> str:
     text = tensor.initializer
     if isinstance(tensor.distribution, Constant) and tensor.arguments:
         text = f"{text}({number(tensor.distribution.value)})"
+    if text == "auto" and tensor.fans is not None and isinstance(tensor.distribution, Normal):
+        gain = tensor.distribution.stddev * math.sqrt(tensor.fans.fan_in)
+        text = f"auto(gain={number(gain)})"
     return f"{text}, not stored" if tensor.skipped else text
 
 

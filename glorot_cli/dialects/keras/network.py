@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from glorot_cli.arguments import Dims, checked_size
 from glorot_cli.dialects.classes import class_of, find_type
+from glorot_cli.dialects.following import scale_behind
 from glorot_cli.dialects.keras.names import Counters, snake_case
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import (
@@ -148,6 +149,7 @@ class Steps:
             SpecError: at the layer that its inputs do not fit, or that leads to no output.
         """
         nodes, built = self._called(inputs)
+        _look_behind(nodes, built)
         ends = list(outputs) or _leaves(nodes)
         for end in ends:
             if end not in nodes:
@@ -226,6 +228,29 @@ class Steps:
         if shared is None:
             built[layer.name] = layer, made.weights
         return label
+
+
+def _look_behind(nodes: Mapping[str, Node], built: dict[str, tuple[Layer, list[Weight]]]) -> None:
+    """Give the weights of each layer the scale of the activation behind it."""
+    children: dict[str, list[str]] = {}
+    for label, node in nodes.items():
+        for parent in node.parents:
+            children.setdefault(parent, []).append(label)
+
+    def following(label: str) -> Iterator[Layer]:
+        while len(children.get(label, ())) == 1:
+            (label,) = children[label]
+            name = nodes[label].layer
+            if name is None:
+                return
+            yield built[name][0]
+
+    for label, node in nodes.items():
+        if node.layer == label and built[label][1]:
+            layer, weights = built[label]
+            scale = scale_behind(layer, following(label))
+            placed = [w if w.scale is not None else replace(w, scale=scale) for w in weights]
+            built[label] = layer, placed
 
 
 def _with_input_shape(place: Place) -> Place:

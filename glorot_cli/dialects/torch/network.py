@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from glorot_cli.arguments import Dims, InitializerChoice, is_initializer
 from glorot_cli.dialects.classes import find_type
+from glorot_cli.dialects.following import scale_behind
 from glorot_cli.dialects.layer import (
     Built,
     Flow,
@@ -101,9 +103,13 @@ class Modules:
     def chain(self, x: Flow) -> Built:
         """Let a shape flow through all modules, and give their weights."""
         weights: list[Weight] = []
-        for name, layer in self._named():
+        for index, (name, layer) in enumerate(self._named()):
             x = layer.entry.input_shape or x
             x, own = layer.build(x)
+            scale = (
+                scale_behind(layer, itertools.islice(self.layers, index + 1, None)) if own else 1.0
+            )
+            own = [w if w.scale is not None else replace(w, scale=scale) for w in own]
             weights += _below(name, layer, own)
         return Built(x, weights)
 
