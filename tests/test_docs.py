@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import inspect
 import re
 import shutil
@@ -10,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from glorot_cli.dialects.keras.table import LAYERS
 from glorot_cli.dialects.layer import LayerEntry
@@ -105,7 +107,19 @@ def test_readme_gives_a_reason_for_every_dependency() -> None:
     assert set(table) - {"package"} == expected
 
 
+def test_workflows_name_the_commands_of_the_repository() -> None:
+    found = {path.name: path for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    assert set(found) == {"fuzz.yml", "tests.yml", "wheels.yml"}
+    for path in found.values():
+        jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+        for job in jobs.values():
+            commands = [step["run"] for step in job["steps"] if "run" in step]
+            for name in re.findall(r"python -m (tests[\w.]*)", "\n".join(commands)):
+                assert importlib.util.find_spec(name), name
+    assert "bash .ci/run" in found["tests.yml"].read_text("utf-8")
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    for path in (README, *(ROOT / "docs").glob("*.md"), *ROOT.glob("C*.md")):
+    for path in (README, *(ROOT / "docs").glob("*.md"), *ROOT.glob("C*.md"), ROOT / "SECURITY.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", path.read_text("utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
