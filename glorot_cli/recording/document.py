@@ -21,7 +21,7 @@ from glorot_cli.recording.tensors import Unknown, entries_of
 Entry = dict[str, Any]
 
 # An initializer of so many entries is worth a rule.
-_WORTH_RULE = 2
+_WORTH_RULE = 3
 # A size of so many axes is worth a name, and so is a range of so many repetitions.
 _WORTH_NAME = 4
 
@@ -50,7 +50,7 @@ def recording_of(module: Module) -> Recording:
     params = _lists(entries)
     folded = fold([_leaf(name, entry) for name, entry in entries.items()])
     sizes = _Sizes(folded, set(params))
-    rules = _rules(entries)
+    rules = _rules(folded)
     draws = None if module.reseeded else draws_of(module, entries, dtype)
     undrawn = None
     if module.reseeded:
@@ -143,11 +143,11 @@ class _Sizes:
     def named(self, draws: list[Any]) -> list[Any]:
         """Give the repeats of draws the names that those of tensors have."""
         for item in draws:
-            if "entries" in item:
+            if "repeat" in item:
                 ((variable, bounds),) = item["repeat"].items()
                 if isinstance(bounds, int) and bounds in self._lengths:
                     item["repeat"] = {variable: self._lengths[bounds]}
-                self.named(item["entries"])
+                self.named(item.get("entries", []))
         return draws
 
 
@@ -167,31 +167,27 @@ def _leaves(entries: list[Leaf | Group]) -> Iterator[Leaf]:
             yield entry
 
 
-def _rules(entries: dict[str, Entry]) -> list[tuple[str, Any]]:
-    """Return rules for initializers that many tensors have, by endings that no others have.
+def _rules(folded: list[Leaf | Group]) -> list[tuple[str, Any]]:
+    """Return rules for initializers that many entries have, by endings that no others have.
 
     A rule that would decide a tensor otherwise than it is would be a lie: each is tried on all.
     """
-    drawn = {name: entry for name, entry in entries.items() if "tie" not in entry}
-    texts = {name: json.dumps(entry["initializer"]) for name, entry in drawn.items()}
-    by_ending: dict[str, set[str]] = {}
-    families: dict[str, set[str]] = {}
-    for name, text in texts.items():
+    texts = {}
+    for leaf in _leaves(folded):
+        if len(leaf.texts) == 1 and "initializer" in (item := json.loads(leaf.payload)):
+            texts[leaf.texts[0]] = json.dumps(item["initializer"])
+    by_ending: dict[str, list[str]] = {}
+    for name in texts:
         for ending in _endings(name):
-            by_ending.setdefault(ending, set()).add(text)
-            families.setdefault(ending, set()).add(re.sub(r"[0-9]+", "#", name))
+            by_ending.setdefault(ending, []).append(name)
     rules: list[tuple[str, Any]] = []
     covered: set[str] = set()
     for ending in sorted(by_ending, key=lambda each: (each.count("."), each)):
-        if len(by_ending[ending]) != 1 or len(families[ending]) < _WORTH_RULE:
+        found = {texts[name] for name in by_ending[ending]}
+        names = set(by_ending[ending]) - covered
+        if len(found) != 1 or len(names) < _WORTH_RULE or any(ch in ending for ch in "*?[{"):
             continue
-        names = {name for name in texts if name.endswith(ending)} - covered
-        if not names or any(ch in ending for ch in "*?["):
-            continue
-        glob = f"*{ending}"
-        if len({re.sub(r"[0-9]+", "#", name) for name in names}) < _WORTH_RULE:
-            continue
-        rules.append((glob, json.loads(next(iter(by_ending[ending])))))
+        rules.append((f"*{ending}", json.loads(found.pop())))
         covered |= names
     return rules
 
@@ -228,5 +224,21 @@ def _tensors(folded: list[Leaf | Group], sizes: _Sizes, rules: list[tuple[str, A
             del item["initializer"]
         if not result or "entries" in result[-1]:
             result.append({})
-        result[-1][name] = item
+        _add(result[-1], name, item)
     return result
+
+
+def _add(entries: dict[str, Any], name: str, item: Entry) -> None:
+    """Add an entry to others; what is like the one before it but for its last word joins that."""
+    stem, dot, word = name.rpartition(".")
+    joint = f"{stem}{dot}{{part}}"
+    before = next(reversed(entries), None)
+    if "initializer" in item or "tie" in item or not word.isidentifier() or not dot:
+        entries[name] = item
+    elif before == joint and {k: v for k, v in entries[joint].items() if k != "each"} == item:
+        entries[joint]["each"]["part"].append(word)
+    elif before is not None and before.startswith(f"{stem}.") and entries[before] == item:
+        del entries[before]
+        entries[joint] = {**item, "each": {"part": [before.rpartition(".")[2], word]}}
+    else:
+        entries[name] = item

@@ -186,10 +186,11 @@ def _written(entries: list[Leaf | Group]) -> list[Any]:
     before: Any = None
     for entry in entries:
         if isinstance(entry, Group):
-            bounds = _bounds(entry)
-            result.append(
-                {"repeat": {entry.variable: bounds}, "entries": _written(list(entry.entries))}
-            )
+            repeat, inner = {entry.variable: _bounds(entry)}, _written(list(entry.entries))
+            if len(inner) == 1 and "entries" not in inner[0] and "repeat" not in inner[0]:
+                result.append({**inner[0], "repeat": repeat})
+            else:
+                result.append({"repeat": repeat, "entries": inner})
             before = None
             continue
         if entry.texts and before == entry.payload:

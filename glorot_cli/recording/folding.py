@@ -5,12 +5,13 @@ Order is kept, for a list of draws is nothing without it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from glorot_cli.derive.folding import INDEX, split_name
-
+# A number by itself: layers.0., layer_0., but none of conv1 or of weight_ih_l0.
+_INDEX = re.compile(r"(?<![A-Za-z0-9])[0-9]{1,6}(?![A-Za-z0-9])")
 _VARIABLES = "ijklmnop"
 # Longer blocks are not looked for, nor more places at which one may come again.
 _LONGEST = 4000
@@ -61,11 +62,19 @@ def fold(entries: Sequence[Leaf]) -> list[Leaf | Group]:
 def _node(entry: Leaf) -> _Node:
     texts, indices = [], []
     for text in entry.texts:
-        parts = split_name(text)
+        parts = _split(text)
         texts.append(parts)
         if len(parts) > 1:
-            indices += [int(found) for found in INDEX.findall(text)]
+            indices += [int(found) for found in _INDEX.findall(text)]
     return _Node(("leaf", tuple(texts), entry.payload), tuple(indices), 0)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """Return the texts around the indices; a leading zero would be lost in the folding."""
+    found = _INDEX.findall(text)
+    if any(len(number) > 1 and number[0] == "0" for number in found):
+        return (text,)
+    return tuple(_INDEX.split(text))
 
 
 def _pass(nodes: list[_Node], longest: int) -> list[_Node] | None:

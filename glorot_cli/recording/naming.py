@@ -188,6 +188,8 @@ def _fans(shape: tuple[int, ...]) -> Fans | None:
 
 def _is_round(number: float) -> bool:
     """Tell whether somebody wrote a number down."""
+    if math.frexp(number)[0] == 0.5:
+        return False  # a power of 2 is rather what fans come to
     return len(repr(number).replace("-", "").replace("0.", "").lstrip("0")) <= 4
 
 
@@ -237,10 +239,7 @@ def _by_fans(fans: Fans, law: str) -> Iterator[tuple[Entry | str, float]]:
     gains = [("sqrt(5)", math.sqrt(2.0 / (1.0 + math.sqrt(5.0) ** 2)))]
     for entry, gain in (({"a": text}, gain) for text, gain in gains):
         yield {"name": f"kaiming_{law}", **entry}, gain / math.sqrt(fan_in)
-    for gain in (1.0, _SQRT, 5.0 / 3.0, 0.02, 0.1, 0.5):
-        std = gain * math.sqrt(2.0 / (fan_in + fan_out))
-        name = f"xavier_{law}"
-        yield (name if gain == 1.0 else {"name": name, "gain": _gain(gain)}), std
+    yield f"xavier_{law}", math.sqrt(2.0 / (fan_in + fan_out))
     for mode, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
         where = {} if mode == "fan_in" else {"mode": mode}
         yield _entry(f"kaiming_{law}", where), _SQRT / math.sqrt(fan)
@@ -256,6 +255,9 @@ def _by_fans(fans: Fans, law: str) -> Iterator[tuple[Entry | str, float]]:
         for slope in (0.2, 0.1, 0.01, 1.0):
             gain = math.sqrt(2.0 / (1.0 + slope**2))
             yield _entry(f"kaiming_{law}", {"a": slope, **where}), gain / math.sqrt(fan)
+    for gain in (_SQRT, 5.0 / 3.0, 0.02, 0.1, 0.5):
+        std = gain * math.sqrt(2.0 / (fan_in + fan_out))
+        yield {"name": f"xavier_{law}", "gain": _gain(gain)}, std
 
 
 def _entry(name: str, arguments: Entry) -> Entry | str:

@@ -15,6 +15,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # So many numbers one by one are still a spec that people read.
 MOST_VALUES = 256
+# Whole numbers are short, and many tensors may share a list of them.
+MOST_WHOLE = 4096
 # Stands for the name that a list of values gets among the params.
 LIST = "#list"
 # Beyond these no formula is tried.
@@ -50,7 +52,9 @@ def of_values(values: Array, round_to: Any) -> Entry | str | None:
             return {"name": "by_index", "value": text}
     for axis in range(values.ndim):
         line = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
-        if len(line) > 1 and line.shape[1] <= MOST_VALUES and (line == line[:1]).all():
+        whole = values.dtype.kind == "i" and line.shape[1] <= MOST_WHOLE
+        short = len(line) > 1 and line.shape[1] <= MOST_VALUES
+        if (short or (whole and flat.size > MOST_VALUES)) and (line == line[:1]).all():
             # The same along all other axes: a list to look them up in.
             return {"name": "by_index", "value": f"{LIST}[axis{axis}]", LIST: line[0].tolist()}
     if flat.size <= MOST_VALUES:
