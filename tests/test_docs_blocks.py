@@ -40,6 +40,9 @@ EXCEPTIONS = {
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e"): "sets up a checkout",
     ("CONTRIBUTING.md", ".venv/bin/ruff check"): "these are the checks, the tests among them",
     ("speed.md", "pip install '.[interop]'"): "benchmarks take up to an hour, and 22 GB of disk",
+    ("record.md", "glorot record 'torchvision.models:resnet50'"): (
+        "needs torch; tests/interop/test_recording.py runs such commands"
+    ),
     ("formats.md", 'state = torch.load("x.pt"'): "tests/interop/test_archives.py loads such files",
     ("record.md", "glorot record 'torchvision"): (
         "torchvision need not be there; tests/interop/test_recording.py records other modules"
