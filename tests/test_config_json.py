@@ -229,8 +229,9 @@ MISTAKES: list[tuple[dict[str, Any], list[str], str]] = [
     (
         {"model_type": "lama"},
         [],
-        "config.json:7:17: model_type: there is no family for 'lama'; did you mean 'llama'?; "
-        "or give your own with --family FILE, or a weight file instead of the configuration",
+        "config.json:7:17: model_type: there is no family for 'lama': give your own with --family "
+        "FILE, a weight file instead of the configuration, or the spec that glorot record writes "
+        "of the model; did you mean 'llama'?",
     ),
     (
         {"quantization_config": {"bits": 4}},
@@ -334,6 +335,10 @@ def test_a_configuration_for_a_spec_is_checked(run: Run) -> None:
     assert (code, err) == (0, f"note: {problem}\n")
     write("other.json", model_type="new")
     assert run(*arguments, "other.json", "--force")[::2] == (0, "")
+    write("other.json", model_type="llama", auto_map={"AutoModel": "x.Y"})
+    code, _, err = run(*arguments, "other.json", "--force")
+    assert code == 0
+    assert err.startswith("note: the spec's tensors are not checked against the configuration: ")
 
 
 def test_tiny_keeps_the_groups_and_the_vocabulary(run: Run) -> None:

@@ -169,10 +169,13 @@ def misfit(plan: Plan, path: str) -> str | None:
 
     Of a configuration of no known type, or none at all, nothing is said.
     """
-    config = read_config(Path(path))
-    if config is None or config.model_type not in known_types():
-        return None
-    meant = make_plan(load_spec(spec_of_config(config, family_of(config))))
+    try:
+        config = read_config(Path(path))
+        if config is None or config.model_type not in known_types():
+            return None
+        meant = make_plan(load_spec(spec_of_config(config, family_of(config))))
+    except GlorotError as error:
+        return f"the spec's tensors are not checked against the configuration: {error}"
     wanted = {tensor.name: tensor.shape for tensor in meant.tensors}
     found = {tensor.name: tensor.shape for tensor in plan.tensors}
     other = [

@@ -129,8 +129,9 @@ def family_of(config: ModelConfig, own: Path | None = None) -> Family:
     if kind not in known:
         where = f"{own} has" if own is not None else "there is"
         raise config.refused(
-            f"{where} no family for {shown(kind)}; {_nearest(kind, known)}; "
-            "or give your own with --family FILE, or a weight file instead of the configuration",
+            f"{where} no family for {shown(kind)}: give your own with --family FILE, a weight file "
+            "instead of the configuration, or the spec that glorot record writes of the model; "
+            f"{_nearest(kind, known)}",
             "model_type",
         )
     return _family(source, kind)
