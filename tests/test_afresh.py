@@ -494,3 +494,85 @@ def test_a_configuration_beside_a_file_says_how_it_starts(run: Run) -> None:
     code, _, err = run(*command, "-f")
     assert code == 0
     assert "kernels normal(std 0.5) (initializer_range of config.json)" in err
+
+
+# --- Keras 1 and 2 ---
+
+
+def old_h5(path: str) -> None:
+    """Write a whole model as Keras 2 does, an optimizer's state beside it."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = np.array([b"conv2d_1", b"dropout_1", b"dense_1"])
+        for layer, shapes in (
+            ("conv2d_1", {"kernel:0": (3, 3, 2, 4), "bias:0": (4,)}),
+            ("dropout_1", {}),
+            ("dense_1", {"kernel:0": (4, 2), "bias:0": (2,)}),
+        ):
+            group = root.create_group(layer)
+            names = [f"{layer}/{name}" for name in shapes]
+            group.attrs["weight_names"] = np.array([name.encode() for name in names])
+            for name, shape in zip(names, shapes.values(), strict=True):
+                group[name] = np.full(shape, 7.0, "f4")
+        state = file.create_group("optimizer_weights")
+        state.attrs["weight_names"] = np.array([b"Adam/dense_1/kernel/m:0"])
+        state["Adam/dense_1/kernel/m:0"] = np.ones((4, 2), "f4")
+
+
+def test_an_old_model_of_keras_keeps_its_lists_of_names(run: Run) -> None:
+    old_h5("old.h5")
+    code, _, err = run("init", "old.h5", "-o", "new.h5", "--seed", "1")
+    assert code == 0
+    assert "left out: 1 tensor of an optimizer's state" in err
+    assert "2 kernels glorot_uniform (convention of keras)" in err
+    with h5py.File("new.h5") as file:
+        root = file["model_weights"]
+        assert [n.decode() for n in root.attrs["layer_names"]] == [
+            "conv2d_1", "dropout_1", "dense_1",
+        ]  # fmt: skip
+        names = {layer: [n.decode() for n in root[layer].attrs["weight_names"]] for layer in root}
+        assert names == {
+            "conv2d_1": ["conv2d_1/kernel:0", "conv2d_1/bias:0"],
+            "dropout_1": [],
+            "dense_1": ["dense_1/kernel:0", "dense_1/bias:0"],
+        }
+        assert "optimizer_weights" not in file
+        kernel = root["conv2d_1/conv2d_1/kernel:0"][()]
+    assert 0.2 < np.abs(kernel).max() <= np.sqrt(6 / (18 + 36))
+
+
+def layer(kind: str, name: str, nodes: Any = None, **config: Any) -> dict[str, Any]:
+    found = {"class_name": kind, "name": name, "config": {"name": name, **config}}
+    return found if nodes is None else {**found, "inbound_nodes": nodes}
+
+
+def test_a_configuration_of_keras_2_is_read(run: Run) -> None:
+    orthogonal = {"class_name": "OrthogonalInitializer", "config": {"gain": 1.0, "seed": None}}
+    layers = [
+        layer("InputLayer", "input_1", [], batch_input_shape=[None, 8]),
+        layer("Dense", "a", [[["input_1", 0, 0, {}]]], units=4),
+        layer("Dense", "b", [[["input_1", 0, 0, {}]]], units=3, kernel_initializer=orthogonal),
+        layer("Concatenate", "c", [[["a", 0, 0, {}], ["b", 0, 0, {}]]]),
+        layer("Dense", "d", [[["c", 0, 0, {}]]], units=2),
+    ]
+    inner = {"name": "m", "layers": layers, "input_layers": [["input_1", 0, 0]],
+             "output_layers": [["d", 0, 0]]}  # fmt: skip
+    model = {"class_name": "Functional", "config": inner, "keras_version": "2.8.0"}
+    Path("m.json").write_text(json.dumps(model), "utf-8")
+    code, out, _ = run("plan", "m.json", "--json")
+    assert code == 0
+    kernels = {t["name"]: (t["shape"], t["initializer"]) for t in json.loads(out)["tensors"]}
+    assert kernels["b/kernel"] == ([8, 3], "orthogonal")
+    assert kernels["d/kernel"] == ([7, 2], "glorot_uniform")
+    first = layer("Dense", "dense_1", units=3, batch_input_shape=[None, 5])
+    model = {"class_name": "Sequential", "config": {"name": "s", "layers": [first]}}
+    Path("s.json").write_text(json.dumps(model), "utf-8")
+    code, out, _ = run("plan", "s.json", "--json")
+    assert json.loads(out)["tensors"][0]["shape"] == [5, 3]
+    first["config"]["dtype"] = {"class_name": "QuantizedDTypePolicy",
+                                "config": {"name": "int8_from_float32"}}  # fmt: skip
+    Path("s.json").write_text(json.dumps(model), "utf-8")
+    assert run("plan", "s.json")[2] == (
+        "glorot: s.json: the layer 'dense_1' is quantised to int8, whose weights are not drawn; "
+        "start from the model that was quantised\n"
+    )

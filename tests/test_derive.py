@@ -737,13 +737,6 @@ def test_a_wrong_configuration_is_one_clear_error(data: Any, message: str) -> No
     assert said(data) == f"x.json: {message}"
 
 
-def test_a_configuration_of_keras_2_is_one_clear_error() -> None:
-    data = config()
-    for layer in data["config"]["layers"][2:]:
-        layer["inbound_nodes"] = [[["l", 0, 0, {}]]]
-    assert said(data) == ("x.json: expected a Keras 3 configuration, as model.to_json() writes it")
-
-
 def test_a_layer_that_is_called_on_itself() -> None:
     data = config()
     tower = next(each for each in data["config"]["layers"] if each["name"] == "tower")

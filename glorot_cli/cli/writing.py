@@ -123,6 +123,7 @@ class Way(NamedTuple):
                 base=self.base_of(result),
                 ranks=self.ranks,
                 resume=self.resume,
+                keras_names=None if result.derived is None else result.derived.attributes,
                 **settings,
             )
         if settings["max_shard_size"] is None:

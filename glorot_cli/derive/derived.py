@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from glorot_cli.formats.base import KerasNames
+
 
 class Guess(NamedTuple):
     """Say what a tensor is taken for, and what it starts with; `source` says whose convention."""
@@ -22,6 +24,7 @@ class Derived:
     `guesses` are by the names of tensors; `kept` are not drawn but copied from the file, of which
     `quantised` are weights that nothing can draw; `state` is an optimizer's, and left out;
     `notices` are what the file's reader says, `remarks` what else there is to say of the spec.
+    `attributes` are the lists of names by which Keras reads its older layout.
     """
 
     spec: dict[str, Any]
@@ -31,3 +34,4 @@ class Derived:
     state: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    attributes: KerasNames = field(default_factory=dict)

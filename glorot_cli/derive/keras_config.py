@@ -150,7 +150,7 @@ class _Reader:
                 entry = {"shared": call.layer, "name": call.label, **named}
             else:
                 entry = {**self.layer(layers[call.layer]), **named}
-                if call.layer in stated:
+                if call.layer in stated and call.main[0].shape is not None:
                     entry["input_shape"] = call.main[0].shape
             entries.append(entry)
         return entries, inputs, outputs
@@ -173,6 +173,11 @@ class _Reader:
         if config.get("trainable") is False:
             entry["trainable"] = False
         dtype = _dtype(config.get("dtype"))
+        if (isinstance(dtype, str) and "int8" in dtype) or config.get("quantization_mode"):
+            raise FormatError(
+                f"{self.path}: the layer {shown(config['name'])} is quantised to int8, whose "
+                "weights are not drawn; start from the model that was quantised"
+            )
         if dtype not in (None, "float32"):
             entry["dtype"] = dtype
         if kind == "Sequential":
@@ -250,12 +255,23 @@ def _kind(layer: Config) -> str:
 def _is_kerass(layer: Config) -> bool:
     """Tell whether a class is Keras's own, and none that someone registered by the same name."""
     module = str(layer.get("module") or "keras").partition(".")[0]
-    return module == "keras" and layer.get("registered_name") in (None, layer["class_name"])
+    return module in ("keras", "tf_keras", "tensorflow") and layer.get("registered_name") in (
+        None,
+        layer["class_name"],
+    )
+
+
+# What Keras 1 and 2 called these.
+_OLD_NAMES = {
+    "uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones",
+    "OrthogonalInitializer": "orthogonal", "IdentityInitializer": "identity",
+}  # fmt: skip
 
 
 def _initializer(value: Config) -> Any:
     name = str(value["class_name"])
-    snake = str(INITIALIZER_NAMES.get(name, name))
+    name = name.removesuffix("Initializer").removesuffix("V2")
+    snake = str(INITIALIZER_NAMES.get(name, _OLD_NAMES.get(name, name)))
     parameters = (
         inspect.signature(INITIALIZERS[snake].function).parameters
         if (snake in INITIALIZERS)
@@ -289,5 +305,6 @@ def _sequential_shape(config: Config) -> Any:
     first = config["layers"][0]
     if first["class_name"] == "InputLayer":
         return _without_batch(first["config"])
-    shape = config.get("build_input_shape")
+    # Keras 2 says it of the first layer.
+    shape = config.get("build_input_shape") or first["config"].get("batch_input_shape")
     return None if shape is None else list(shape[1:])

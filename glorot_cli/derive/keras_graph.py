@@ -25,11 +25,14 @@ class UnplacedError(Exception):
 
 
 class Tensor(NamedTuple):
-    """Name an output of a call: which of them, and its shape without the batch axis."""
+    """Name an output of a call: which of them, and its shape without the batch axis.
+
+    Keras 2 says no shapes.
+    """
 
     label: str
     output: int
-    shape: list[Any]
+    shape: list[Any] | None
 
 
 class Call(NamedTuple):
@@ -89,7 +92,11 @@ def read_calls(layers: Sequence[Config]) -> list[Call]:
     return calls
 
 
-def _called_on(node: Config, kind: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _called_on(
+    node: Config | list[Any], kind: str
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    if isinstance(node, list):
+        return _called_on_2(node, kind)
     args, kwargs = node["args"], dict(node["kwargs"])
     named: list[Any] = []
     if kind in _ATTENTION:
@@ -99,6 +106,28 @@ def _called_on(node: Config, kind: str) -> tuple[tuple[Tensor, ...], tuple[Tenso
     main = args if kind in _ATTENTION else args[:1]
     first, second = tuple(_tensors([main, named])), tuple(_tensors([rest, list(kwargs.values())]))
     return (first, second) if first else (second, ())
+
+
+def _called_on_2(node: list[Any], kind: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Read a call as Keras 2 writes it: a list of layer, call, output and further arguments."""
+    if node and isinstance(node[0], str):
+        node = [node]
+    several = kind in _MERGING or kind in _ATTENTION
+    named: list[Tensor] = []
+    extra: list[Tensor] = []
+    for place, (name, number, output, *rest) in enumerate(node):
+        first = several or place == 0
+        (named if first else extra).append(Tensor(node_label(name, number), output, None))
+        for value in rest[0].values() if rest else ():
+            for each in (
+                value
+                if isinstance(value, list) and value and isinstance(value[0], list)
+                else [value]
+            ):
+                if isinstance(each, list) and len(each) == 3 and isinstance(each[0], str):
+                    more = Tensor(node_label(each[0], each[1]), each[2], None)
+                    (named if kind in _ATTENTION else extra).append(more)
+    return tuple(named), tuple(extra)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -83,6 +83,7 @@ def spec_of_weights(
         tuple(name for name, each in guesses.items() if each.is_quantised),
         left,
         file.notices,
+        attributes=file.attributes,
     )
 
 

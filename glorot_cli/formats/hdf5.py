@@ -57,7 +57,7 @@ def lay_out(output: Output) -> list[Extent]:
     for tensor in sorted(plan.tensors, key=lambda tensor: tensor.rank):
         if tensor.layer is not None:
             layers.setdefault(tensor.layer, []).append(tensor)
-    attributes: dict[str, tuple[str, list[str]]] = {}
+    attributes = _kept_names(output)
     if layers:
         attributes[""] = ("layer_names", list(layers))
     for layer, tensors in layers.items():
@@ -65,6 +65,22 @@ def lay_out(output: Output) -> list[Extent]:
         names = [tensor.name.removeprefix(f"{layer}/") for tensor in ordered]
         attributes[layer] = ("weight_names", names)
     return _write(output, [t.name for t in plan.tensors], {}, attributes)
+
+
+def _kept_names(output: Output) -> dict[str, tuple[str, list[str]]]:
+    """Return the lists of an older file of Keras's, whose tensors have their names here too."""
+    held = {tensor.name for tensor in output.plan.tensors}
+    found = {}
+    for group, lists in output.keras_names.items():
+        above = f"{group}/" if group else ""
+        for attribute, names in lists.items():
+            if attribute == "weight_names":
+                names = [name for name in names if above + name in held]
+                # What an optimizer kept has been left out.
+                if not names and group.partition("/")[0] == "optimizer_weights":
+                    continue
+            found[group] = attribute, names
+    return found
 
 
 def _write(
@@ -129,7 +145,7 @@ def _create(
                 above, _, link = aliases[index].rpartition("/")
                 _group(groups, above).links.create_hard(link.encode(), file["/"].id, name.encode())
         for group, (attribute, values) in attributes.items():
-            _write_names(groups[group], attribute, values)
+            _write_names(_group(groups, group), attribute, values)
     return extents
 
 

@@ -6,6 +6,7 @@ process of the user. This one answers requests, and opens no file but the one th
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 from collections.abc import Iterable, Iterator
@@ -97,6 +98,7 @@ def _prepare() -> None:
     # What these load on their first use cannot be loaded while no file may be opened.
     str(np.dtype([("x", "f4")]))
     h5py.h5t.py_create(np.dtype("f4"))
+    codecs.lookup("ascii")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from glorot_cli.drawing import check_all
 from glorot_cli.errors import FormatError, GlorotError, shown
 from glorot_cli.formats import Format, check_plan, choose_format
-from glorot_cli.formats.base import Output, compact
+from glorot_cli.formats.base import KerasNames, Output, compact
 from glorot_cli.formats.checksums import Checksums
 from glorot_cli.formats.folders import check_places, files_in
 from glorot_cli.formats.remote import Remote, is_url
@@ -84,6 +84,7 @@ def write_weights(
     force: bool = False,
     sync: bool = True,
     progress: Progress | None = None,
+    keras_names: KerasNames | None = None,
 ) -> list[Moments | None]:
     """Draw every tensor of a plan into a file, and return their moments in the plan's order.
 
@@ -92,7 +93,8 @@ def write_weights(
     folder of shards, by their names; `base` gives the tensors that are kept rather than drawn;
     `ranks` writes one rank's shards only, and `resume` keeps those that are there, whose moments
     are None then; `workers` defaults to all cores and changes no byte; `sync` flushes to the disk
-    before the file takes its name; `progress` is told the bytes written.
+    before the file takes its name; `progress` is told the bytes written; `keras_names` are the
+    lists by which Keras reads an .h5 of its older layout.
 
     Raises:
         FormatError: if the file cannot be written, or the format cannot hold the plan.
@@ -147,6 +149,7 @@ def write_weights(
         parse_size(max_shard_size or SHARD_SIZE),
         read_configuration(chosen, config),
         metadata={} if base is None else base.file.metadata,
+        keras_names=keras_names or {},
     )
     nbytes = sum(tensor.nbytes for tensor in plan.tensors)
     with replacing(
