@@ -1,0 +1,1 @@
+"""Tests against the frameworks themselves, whose files may be named as those of the plain suite."""
