@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from glorot_cli.checks.spectra import Spectrum
 from glorot_cli.checks.unreadable import Unreadable
 from glorot_cli.distributions import limit_of, stddev_of
 from glorot_cli.fans import glorot_limit
@@ -15,6 +14,7 @@ from glorot_cli.moments import Moments
 
 if TYPE_CHECKING:
     from glorot_cli.checks.inspection import InspectedTensor, Inspection
+    from glorot_cli.checks.spectra import Spectrum
     from glorot_cli.plan import Plan, PlannedTensor
 
 Document = dict[str, Any]
