@@ -64,7 +64,7 @@ def _compile(built: Path) -> str | None:
     for compiler in filter(None, compilers):
         command = [
             *shlex.split(compiler), *FLAGS, *shared, f"-I{sysconfig.get_path('include')}",
-            *(str(built.with_name(name)) for name in SOURCES), "-o", str(built),
+            *(str(built.with_name(name)) for name in SOURCES), "-lm", "-o", str(built),
         ]  # fmt: skip
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)

@@ -97,20 +97,25 @@ def test_scaled_variances_of_jax_have_numpys_bits(choose: Choose) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 31, 2048, 2050, 5000])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("stream", ["torch", "keras-torch"])
-def test_torchs_normal_values_have_numpys_bits(stream: str, size: int, choose: Choose) -> None:
+def test_torchs_normal_values_have_numpys_bits(
+    stream: str, dtype: str, size: int, choose: Choose
+) -> None:
+    if stream == "keras-torch" and dtype != "float32":
+        pytest.skip("Keras draws float32 alone")
     laws: list[Distribution] = [Normal(0.0, 1.0), Normal(-0.3, 0.02)]
     for law in laws:
         for parts in ([0], [0, 16], [0, 5, 1033]):
-            request = Request(law, (size,), 3, "w", "float32")
+            request = Request(law, (size,), 3, "w", dtype)
             choose("off")
             expected, _ = drawn(stream, request, parts)
             for name in SETS:
                 choose(name)
                 bits, moments = drawn(stream, request, parts)
                 assert bits == expected, (name, parts)
-                if size % 16 == 0 and parts == [0]:
-                    values = np.frombuffer(bits, np.float32).astype(np.float64)
+                if size % 16 == 0 and parts == [0] and dtype != "float64":
+                    values = np.frombuffer(bits, numpy_dtype(dtype)).astype(np.float64)
                     check_moments(moments, values)
 
 
@@ -180,6 +185,9 @@ def test_buffers_are_checked() -> None:
         (module.box_muller, number, words, values[:16], 0, 0.0, 1.0, 0.0),
         (module.box_muller, number, words, values, 1, 0.0, 1.0, 0.0),
         (module.box_muller, number, words, values, 4, 0.0, 1.0, 0.0),
+        (module.box_muller_double, number, words[:16], words[:16], 0.0, 1.0),
+        (module.box_muller_double, number, words, np.zeros(32), 0.0, 1.0),
+        (module.box_muller_double, 99, words, np.zeros(16), 0.0, 1.0),
         (module.range, number, words, values[:31], 0, *law),
         (module.range, number, words, values, -1, *law),
         (module.range, number, words, values, 0, 32, *law[1:]),

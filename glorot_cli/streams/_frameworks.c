@@ -202,6 +202,27 @@ INLINE Moments box_muller(const uint32_t *words, Py_ssize_t count, float mean, f
     return end_sums(&sums);
 }
 
+/* In float64 two words make a fraction of 53 bits; logarithm, sine and cosine are the system's, as
+ * they are torch's. Words may lie where the values go. */
+INLINE void box_muller_double(const uint32_t *words, Py_ssize_t count, double mean, double stddev,
+                              double *out)
+{
+    double unit[STEP];
+    for (Py_ssize_t at = 0; at < count; at += STEP) {
+        for (int k = 0; k < STEP; k++) {
+            const uint32_t *w = words + 2 * (at + k);
+            uint64_t fraction = ((uint64_t)w[0] << 32 | w[1]) & (((uint64_t)1 << 53) - 1);
+            unit[k] = (double)(int64_t)fraction * 0x1p-53;
+        }
+        for (int k = 0; k < STEP / 2; k++) {
+            double radius = sqrt(-2.0 * log(1.0 - unit[k]));
+            double angle = 6.283185307179586 * unit[k + STEP / 2];
+            out[at + k] = fma(radius * cos(angle), stddev, mean);
+            out[at + k + STEP / 2] = fma(radius * sin(angle), stddev, mean);
+        }
+    }
+}
+
 /* ---- Ranges: a word's bits, as an integer, times a step, times a span, plus the least value ---- */
 
 typedef struct {
@@ -285,6 +306,11 @@ INLINE Moments range(const uint32_t *words, Py_ssize_t count, const Range *law, 
     {                                                                                              \
         BY_DTYPE(BOX_MULLER_##FMA)                                                                 \
     }                                                                                              \
+    ATTRIBUTE static void box_muller_double_##SET(const uint32_t *words, Py_ssize_t count,         \
+                                                  double mean, double stddev, double *out)         \
+    {                                                                                              \
+        box_muller_double(words, count, mean, stddev, out);                                        \
+    }                                                                                              \
     ATTRIBUTE static Moments range_##SET(const uint32_t *words, Py_ssize_t count,                  \
                                          const Range *law, int dtype, char *out, float about)      \
     {                                                                                              \
@@ -307,13 +333,17 @@ static const struct {
     void (*threefry)(const uint32_t *, uint64_t, int, void *, Py_ssize_t);
     void (*philox)(const uint32_t *, const uint32_t *, uint64_t, uint32_t *, Py_ssize_t);
     Moments (*box_muller)(const uint32_t *, Py_ssize_t, float, float, int, char *, float);
+    void (*box_muller_double)(const uint32_t *, Py_ssize_t, double, double, double *);
     Moments (*range)(const uint32_t *, Py_ssize_t, const Range *, int, char *, float);
 } sets[] = {
 #if X86
-    {mersenne_avx512, threefry_avx512, philox_avx512, box_muller_avx512, range_avx512},
-    {mersenne_avx2, threefry_avx2, philox_avx2, box_muller_avx2, range_avx2},
+    {mersenne_avx512, threefry_avx512, philox_avx512, box_muller_avx512,
+     box_muller_double_avx512, range_avx512},
+    {mersenne_avx2, threefry_avx2, philox_avx2, box_muller_avx2,
+     box_muller_double_avx2, range_avx2},
 #endif
-    {mersenne_portable, threefry_portable, philox_portable, box_muller_portable, range_portable},
+    {mersenne_portable, threefry_portable, philox_portable, box_muller_portable,
+     box_muller_double_portable, range_portable},
 };
 
 /* Words may lie where the values go only if both take as many bytes. */
@@ -402,6 +432,26 @@ PyObject *py_box_muller(PyObject *self, PyObject *args)
     PyBuffer_Release(&words);
     PyBuffer_Release(&out);
     return result;
+}
+
+PyObject *py_box_muller_double(PyObject *self, PyObject *args)
+{
+    Py_buffer words, out;
+    double mean, stddev;
+    int set, ok;
+    if (!PyArg_ParseTuple(args, "iy*w*dd", &set, &words, &out, &mean, &stddev))
+        return NULL;
+    ok = check_set(set) && holds(&words, 4) && holds(&out, 8) &&
+         check(words.len == out.len, "the buffers' sizes differ") &&
+         check(out.len % (8 * STEP) == 0, "normal values come by sixteens");
+    if (ok) {
+        Py_BEGIN_ALLOW_THREADS
+        sets[set].box_muller_double(words.buf, out.len / 8, mean, stddev, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&words);
+    PyBuffer_Release(&out);
+    return ok ? Py_NewRef(Py_None) : NULL;
 }
 
 PyObject *py_range(PyObject *self, PyObject *args)

@@ -333,6 +333,8 @@ static PyMethodDef methods[] = {
     {"philox", py_philox, METH_VARARGS, "philox(set, key0, key1, high0, high1, first, words)"},
     {"box_muller", py_box_muller, METH_VARARGS,
      "box_muller(set, words, out, dtype, mean, stddev, about)"},
+    {"box_muller_double", py_box_muller_double, METH_VARARGS,
+     "box_muller_double(set, words, out, mean, stddev)"},
     {"range", py_range, METH_VARARGS,
      "range(set, words, out, dtype, shift, mask, offset, scale, span, least, fuses, steps, floor, "
      "last, first, wraps, about)"},

@@ -185,6 +185,7 @@ PyObject *py_mersenne(PyObject *self, PyObject *args);
 PyObject *py_threefry(PyObject *self, PyObject *args);
 PyObject *py_philox(PyObject *self, PyObject *args);
 PyObject *py_box_muller(PyObject *self, PyObject *args);
+PyObject *py_box_muller_double(PyObject *self, PyObject *args);
 PyObject *py_range(PyObject *self, PyObject *args);
 
 #endif

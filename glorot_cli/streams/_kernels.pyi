@@ -46,6 +46,7 @@ def philox(
 def box_muller(
     set: int, words: Buffer, out: Buffer, dtype: int, mean: float, stddev: float, about: float
 ) -> tuple[float, float, float, float]: ...
+def box_muller_double(set: int, words: Buffer, out: Buffer, mean: float, stddev: float) -> None: ...
 def range(
     set: int,
     words: Buffer,

@@ -7,6 +7,7 @@ drawn in float64, two from four words; of the last pair the second may be left f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,6 @@ from glorot_cli.streams import box_muller
 from glorot_cli.streams.box_muller import STEP
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Draw
-from glorot_cli.streams.scratch import Scratch
-
-_VALUES = Scratch()
 
 
 class Place(NamedTuple):
@@ -54,12 +52,20 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
     if count < STEP:
         return _few(words, place, count, mean, stddev)
 
-    even = count - count % STEP
-
     def fill(first: int, out: Array) -> Moments | None:
         fractions = out.view(np.uint32)
         words.draw(place.word + first, fractions)
         return box_muller.fill_normals(fractions, mean, stddev, out)
+
+    return in_steps(fill, count, count)
+
+
+def in_steps(fill: Callable[[int, Array], Moments | None], count: int, fresh: int) -> Draw:
+    """Return the function that draws in steps of 16, and a ragged end anew.
+
+    `fill` draws whole steps from an element on, and those of the end from `fresh` on.
+    """
+    even = count - count % STEP
 
     def draw(first: int, out: Array) -> Moments | None:
         end = first + out.size
@@ -67,12 +73,12 @@ def normals(words: InOrder, place: Place, count: int, mean: float, stddev: float
         if start == first and stop == end:
             return fill(first, out)
         if start < stop:
-            values = _VALUES.array(stop - start, np.float32)
+            values = np.empty(stop - start, out.dtype)
             fill(start, values)
             out[: stop - first] = values[first - start : end - start]
         if count % STEP and end > count - STEP:
-            values = _VALUES.array(STEP, np.float32)
-            fill(count, values)
+            values = np.empty(STEP, out.dtype)
+            fill(fresh, values)
             begin = max(first, count - STEP)
             out[begin - first :] = values[begin - count + STEP : end - count + STEP]
         return None

@@ -13,50 +13,51 @@ import math
 import numpy as np
 
 from glorot_cli.dtypes import Array
+from glorot_cli.moments import Moments
 from glorot_cli.streams import box_muller, mersenne
 from glorot_cli.streams.box_muller import STEP
 from glorot_cli.streams.fused import fused_float64
 from glorot_cli.streams.in_order import InOrder
+from glorot_cli.streams.kernels import kernels
 from glorot_cli.streams.request import Draw
 from glorot_cli.streams.scratch import Scratch
-from glorot_cli.streams.torch_normal import Place
+from glorot_cli.streams.torch_normal import Place, in_steps
 
 # So many scattered values are kept, of the tensors drawn last.
 _MOST_SCATTERED = 1 << 24
-_MASK = np.uint32(0xFFFFFF)
-_FRACTIONS, _VALUES = Scratch(), Scratch()
+_FRACTIONS = Scratch()
 
 
 def half_normals(words: InOrder, place: Place, count: int, mean: float, stddev: float) -> Draw:
     """Return the function that draws 16 or more float16 or bfloat16 values."""
-    even = count - count % STEP
 
-    def fill(first: int, size: int) -> Array:
-        fractions = _FRACTIONS.array(size, np.uint32)
+    def fill(first: int, out: Array) -> Moments | None:
+        fractions = _FRACTIONS.array(out.size, np.uint32)
         words.draw(place.word + first, fractions)
-        np.bitwise_and(fractions, _MASK, out=fractions)
-        values = _VALUES.array(size, np.float32)
-        box_muller.fill_normals(fractions, mean, stddev, values)
-        return values
+        return box_muller.fill_normals(fractions, mean, stddev, out)
 
-    return _in_steps(fill, count, even)
+    return in_steps(fill, count, count - count % STEP)
 
 
 def double_normals(words: InOrder, place: Place, count: int, mean: float, stddev: float) -> Draw:
     """Return the function that draws 16 or more float64 values."""
 
-    def fill(first: int, size: int) -> Array:
-        fractions = np.empty(size, np.uint64)
-        mersenne.draw_fractions(words, place.word + 2 * first, fractions)
+    def fill(first: int, out: Array) -> None:
+        begin, found = place.word + 2 * first, kernels()
+        if found is not None:
+            halves = out.view(np.uint32)
+            words.draw(begin, halves)
+            found.module.box_muller_double(found.number, halves, out, mean, stddev)
+            return
+        fractions = np.empty(out.size, np.uint64)
+        mersenne.draw_fractions(words, begin, fractions)
         unit = (fractions.astype(np.float64) * 2.0**-53).reshape(-1, 2, STEP // 2)
         radius = np.sqrt(-2.0 * _each(math.log, 1.0 - unit[:, 0]))
         angle = 2.0 * math.pi * unit[:, 1]
         values = np.stack([radius * _each(math.cos, angle), radius * _each(math.sin, angle)], 1)
-        flat = values.reshape(-1)
-        fused_float64(flat, stddev, mean, flat)
-        return flat
+        fused_float64(values.reshape(-1), stddev, mean, out)
 
-    return _in_steps(fill, count, count)
+    return in_steps(fill, count, count)
 
 
 def scattered_normals(words: InOrder, place: Place, count: int, mean: float, stddev: float) -> Draw:
@@ -98,23 +99,3 @@ def _each(function: object, values: Array) -> Array:
     """Apply a function of the system's library to each value."""
     found = np.frompyfunc(function, 1, 1)(values)  # type: ignore[call-overload]
     return np.asarray(found, np.float64)
-
-
-def _in_steps(fill: object, count: int, fresh: int) -> Draw:
-    """Draw in steps of 16, and a ragged end anew from the fractions after `fresh`."""
-    assert callable(fill)
-    even = count - count % STEP
-
-    def draw(first: int, out: Array) -> None:
-        end = first + out.size
-        start, stop = first - first % STEP, min(-(-end // STEP) * STEP, even)
-        if start < stop:
-            values = fill(start, stop - start)
-            np.copyto(out[: stop - first], values[first - start : end - start], casting="unsafe")
-        if count % STEP and end > count - STEP:
-            values = fill(fresh, STEP)
-            begin = max(first, count - STEP)
-            at = begin - count + STEP
-            np.copyto(out[begin - first :], values[at : end - count + STEP], casting="unsafe")
-
-    return draw
