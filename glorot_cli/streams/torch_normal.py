@@ -16,6 +16,7 @@ from glorot_cli.dtypes import Array
 from glorot_cli.moments import Moments
 from glorot_cli.streams import box_muller
 from glorot_cli.streams.box_muller import STEP
+from glorot_cli.streams.fused import fused_float64
 from glorot_cli.streams.in_order import InOrder
 from glorot_cli.streams.request import Draw
 
@@ -93,8 +94,9 @@ def _few(words: InOrder, place: Place, count: int, mean: float, stddev: float) -
         while len(values) < count:
             values += _pair(words, word)
             word += 4
-        scaled = [value * stddev + mean for value in values[:count]]
-        np.copyto(out, np.array(scaled[first : first + out.size]), casting="unsafe")
+        wanted = np.array(values[first : min(count, first + out.size)])
+        fused_float64(wanted, stddev, mean, wanted)
+        np.copyto(out, wanted, casting="unsafe")
 
     return draw
 

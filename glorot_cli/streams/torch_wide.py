@@ -77,7 +77,9 @@ def scattered_normals(words: InOrder, place: Place, count: int, mean: float, std
             drawn = np.concatenate([_pairs(words, begin, 1)[1:], _pairs(words, place.word, pairs)])
         else:
             drawn = _pairs(words, begin, pairs)
-        return drawn[:count] * stddev + mean
+        drawn = drawn[:count]
+        fused_float64(drawn, stddev, mean, drawn)
+        return drawn
 
     def draw(first: int, out: Array) -> None:
         np.copyto(out, values()[first : first + out.size], casting="unsafe")

@@ -12,9 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glorot_cli.cli import main
+from glorot_cli.distributions import Normal
+from glorot_cli.dtypes import numpy_dtype
+from glorot_cli.streams import drawer
+from glorot_cli.streams.request import Request
 from tests.golden.cases import STREAMS
 
 pytestmark = pytest.mark.interop
@@ -92,6 +97,26 @@ def test_both_kinds_of_processor_are_known(stream: str, fma: str) -> None:
         env={**os.environ, **limits, "JAX_PLATFORMS": "cpu"},
         check=True,
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_few_and_scattered_normal_values_have_torchs_bits(dtype: str) -> None:
+    import torch
+
+    for seed in range(40):
+        count, mean, std = 1 + seed % 15, 0.1 * seed, 0.01 + 0.37 * seed
+        for apart in (False, True):
+            torch.manual_seed(seed)
+            whole = torch.empty(2 * count, dtype=getattr(torch, dtype))
+            tensor = whole[::2] if apart else whole[:count]
+            tensor.normal_(mean, std)
+            together = torch.empty(count, dtype=tensor.dtype).copy_(tensor)
+            expected = together.view(torch.uint8).numpy().tobytes()
+            found = np.empty(count, numpy_dtype(dtype))
+            law = Normal(mean, std)
+            request = Request(law, (count,), seed, "t", dtype, (0, -1), scattered=apart)
+            drawer("torch", request)(0, found)
+            assert found.tobytes() == expected, (seed, apart)
 
 
 def test_the_pages_example_works(tmp_path: Path) -> None:
