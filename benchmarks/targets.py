@@ -169,7 +169,7 @@ def large_files(arms: Arms, rounds: int) -> None:
         for name, path in specs.items():
             arms.run(name, init(path, target), target)
         arms.run("read", [sys.executable, "-c", READ, str(kept)])
-        arms.run("inspect bfloat16", glorot("inspect", kept, "--json"))
+        arms.run("inspect bfloat16", glorot("inspect", kept, "--quiet"))
     kept.unlink()
 
 
@@ -191,8 +191,8 @@ def small_tensors(arms: Arms, rounds: int) -> None:
         starts(arms)
         arms.run("small .h5", init(many, folder / "many.h5"), folder / "many.h5")
         arms.run("small .safetensors", init(many, target))
-        arms.run("verify small", glorot("verify", target, "--json"), target)
-        arms.run("inspect tiny", glorot("inspect", few, "--json"))
+        arms.run("verify small", glorot("verify", target, "--quiet"), target)
+        arms.run("inspect tiny", glorot("inspect", few, "--quiet"))
     few.unlink()
 
 
