@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -156,6 +157,27 @@ def test_what_starts_do_through_the_depth(run: Run, planned: Planned) -> None:
     first = Path("a.svg").read_bytes()
     assert run("plot", "w.safetensors", "-o", "a.svg", *flags, "--force")[0] == 0
     assert Path("a.svg").read_bytes() == first
+
+
+def test_the_widths_of_a_paper_and_a_style(run: Run) -> None:
+    sizes = {}
+    for width, points in (("column", 237.6), ("page", 496.8)):
+        flags = ["--gains", "--compare", "he_normal", "--width", width, "--force"]
+        assert run("plot", "spec.json", "-o", "a.svg", *flags) == (0, "", "")
+        root = ElementTree.parse("a.svg").getroot()
+        sizes[width] = float(root.attrib["width"].removesuffix("pt"))
+        assert sizes[width] == pytest.approx(points)
+    before = Path("a.svg").read_bytes()
+    assert run("plot", "spec.json", "-o", "a.svg", "--gains", "--style", "dark_background",
+               "--force") == (0, "", "")  # fmt: skip
+    assert Path("a.svg").read_bytes() != before
+    assert run("plot", "spec.json", "-o", "b.svg", "--style", "dark_backgroun") == (
+        2, "", "glorot: --style: no style is named 'dark_backgroun'; did you mean "
+        "'dark_background'?\n",
+    )  # fmt: skip
+    assert run("plot", "spec.json", "-o", "b.svg", "--width", "wide") == (
+        2, "", "glorot: --width: expected column, page, found 'wide'\n"
+    )  # fmt: skip
 
 
 def test_a_deep_network_labels_some_layers(planned: Planned) -> None:

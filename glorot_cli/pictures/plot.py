@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from glorot_cli.errors import FormatError, GlorotError, printable, shown
+from glorot_cli.errors import FormatError, GlorotError, printable, shown, suggestion
 from glorot_cli.formats.replacing import replacing
 from glorot_cli.pictures.portraits import Portrait
 
+_HINT = "pictures need matplotlib: pip install 'glorot[plot]'"
 ENDINGS = ("png", "svg", "pdf")
 
 # In grey these are light, dark and black; the lines are also of different styles.
@@ -149,8 +151,30 @@ def figure_of(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise GlorotError("pictures need matplotlib: pip install 'glorot[plot]'") from None
+        raise GlorotError(_HINT) from None
     return Figure(figsize=(width, height), layout="constrained")
+
+
+@contextlib.contextmanager
+def styled(name: str | None) -> Iterator[None]:
+    """Draw in one of matplotlib's styles.
+
+    Raises:
+        GlorotError: if there is none of that name.
+    """
+    if name is None:
+        yield
+        return
+    try:
+        from matplotlib import style
+    except ImportError:
+        raise GlorotError(_HINT) from None
+    if name not in style.available:
+        raise GlorotError(
+            f"--style: no style is named {shown(name)}; {suggestion(name, style.available)}"
+        )
+    with style.context(name):
+        yield
 
 
 def check_output(path: str) -> str:
