@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import glorot_cli as glorot
 from glorot_cli.derive.conventions import CONVENTIONS
@@ -390,3 +392,40 @@ def test_quantised_weights_are_told(
     derived = found(shapes, **dict[str, Any](dtypes))
     assert len(derived.quantised) == quantised
     assert set(derived.quantised) <= set(derived.kept)
+
+
+# --- Any names of frameworks, shapes and dtypes ---
+
+WORDS = [
+    "weight", "bias", "kernel", "w", "b", "gamma", "beta", "scale", "running_var", "weight_g",
+    "weight_v", "weight_u", "weight_orig", "weight_hh_l0", "bias_ih_l0", "recurrent_kernel",
+    "embedding", "embeddings", "lora_A", "alpha", "vars/0", "vars/1", "vars/2", "mean", "var",
+    "in_proj_weight", "inv_freq", "A_log", "original0", "original1", "qweight", "cls_token",
+    "layer_scale", "logit_scale", "u", "sigma", "exp_avg", "kernel:0",
+]  # fmt: skip
+LAYERS = ["fc", "norm", "lstm", "embed", "prelu", "0", "parametrizations", "experts", "query"]
+NAMED = st.tuples(st.lists(st.sampled_from(LAYERS), max_size=2), st.sampled_from(WORDS)).map(
+    lambda parts: "/".join([*parts[0], parts[1]])
+)
+SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, 4, 8, 16]), max_size=4).map(tuple)
+DTYPES = st.sampled_from(
+    ["float32", "float32", "bfloat16", "float16", "float8_e4m3fn", "int64", "uint8", "F4", "bool"]
+)
+
+
+@given(
+    st.dictionaries(NAMED, st.tuples(SHAPES, DTYPES), min_size=1, max_size=8),
+    st.sampled_from(["safetensors", "h5", "keras"]),
+    st.sampled_from([None, *CONVENTIONS]),
+)
+def test_what_is_derived_is_never_refused(
+    held: dict[str, tuple[Shape, str]], format: str, start: str | None
+) -> None:
+    tensors = [StoredTensor(name, shape, dtype, 0, 0) for name, (shape, dtype) in held.items()]
+    if optimizer_state(held) >= set(held):
+        return
+    convention = None if start is None else CONVENTIONS[start]
+    derived = spec_of_weights(StoredFile(Path("x"), FORMATS[format], None, tensors), convention)
+    plan = glorot.make_plan(glorot.load_spec({**derived.spec, "seed": 1}))
+    left = {name: form for name, form in held.items() if name not in derived.state}
+    assert {t.name: (t.shape, t.dtype) for t in plan.tensors} == left

@@ -139,6 +139,9 @@ def _guessed(tensor: StoredTensor, start: Start, convention: Convention, order: 
     if name != "torch_bias" or more.get("fans_of") == "{stem}.weight":
         more.pop("fans_of", None)
     axes = settled_axes(start.axes, order)
+    if axes is not None and len(axes) != len(tensor.shape):
+        # A name that means a kernel, on what is none.
+        start, initializer, axes, more = Start("scales", "ones"), "ones", None, {}
     if initializer in ("zeros", "ones"):
         axes = None
     return _Guessed(
