@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
@@ -32,8 +32,10 @@ class LayerError(ValueError):
         self.path: KeyPath = () if key is None else (key,)
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+_NO_NAMES: Names = {}
+
+
+class Weight(NamedTuple):
     """Describe one tensor of a layer.
 
     `name` is the part of its path below the layer's name; `owner` is the attribute path of the
@@ -63,7 +65,7 @@ class Weight:
     kind: str = ""
     family: str = ""
     path: KeyPath = ()
-    names: Names = field(default_factory=dict)
+    names: Names = _NO_NAMES
     layer: str | None = None
     group: str | None = None
     also_group: str | None = None
@@ -103,8 +105,7 @@ def within(weights: Iterable[Weight], name: str, owner: str) -> list[Weight]:
         return "/".join(filter(None, (prefix, path)))
 
     return [
-        replace(
-            weight,
+        weight._replace(
             name=below(name, weight.name),
             owner=below(owner, weight.owner),
             also=None if weight.also is None else below(owner, weight.also),
@@ -229,7 +230,8 @@ class Layer:
     """Hold a layer as constructed: its name, its arguments, and the rule that builds it.
 
     `built` counts what the spec builds; `gives_dtype` says whether layers within take its dtype,
-    where their own entries give none.
+    where their own entries give none; `known` is what layers that differ in their names only have
+    come to for some inputs.
     """
 
     name: str
@@ -239,6 +241,7 @@ class Layer:
     arguments: dict[str, object]
     built: Tally
     gives_dtype: bool = False
+    known: dict[tuple[Flow, ...], Built] | None = None
 
     def argument(self, name: str, kind: type[Argument]) -> Argument:
         """Return an argument of a known type, such as a layer within."""
@@ -253,6 +256,18 @@ class Layer:
             SpecError: at the argument or the layer that the inputs do not fit.
         """
         self.built.add(self.place.path)
+        found = None if self.known is None else self.known.get(inputs)
+        if found is None:
+            found = self._built(inputs)
+            if self.known is not None:
+                self.known[inputs] = found
+        else:
+            names = self.place.names
+            found = found._replace(weights=[w._replace(names=names) for w in found.weights])
+        self.built.weigh(self.name, len(found.weights), self.place.path)
+        return found
+
+    def _built(self, inputs: tuple[Flow, ...]) -> Built:
         several = takes_several(self.function)
         if not several and len(inputs) != 1:
             raise SpecError(
@@ -262,14 +277,15 @@ class Layer:
             output, weights = self.function(inputs if several else inputs[0], **self.arguments)
         except LayerError as error:
             raise SpecError(str(error), (*self.place.path, *error.path)) from None
-        self.built.weigh(self.name, len(weights), self.place.path)
-        return Built(output, [self._placed(weight) for weight in weights])
+        entry = self.entry
+        says = entry.dtype or entry.fans or entry.seed is not None or not entry.trainable
+        # Where it says nothing, an inner layer's entry has said all.
+        return Built(output, [w if w.path and not says else self._placed(w) for w in weights])
 
     def _placed(self, weight: Weight) -> Weight:
         """Fill in what the entry says, unless an inner layer's entry has said it."""
         entry = self.entry
-        return replace(
-            weight,
+        return weight._replace(
             trainable=weight.trainable and entry.trainable,
             dtype=weight.dtype or (entry.dtype if self.gives_dtype or not weight.path else None),
             fans=weight.fans or entry.fans,

@@ -88,8 +88,15 @@ class PlannedTensor(NamedTuple):
 
     @property
     def likeness(self) -> tuple[int, ...]:
-        """A key that tensors of one plan share only if they differ in their names alone."""
-        return tuple(map(id, self[1:]))
+        """A key that tensors of one plan share only if tables and documents show the same of them.
+
+        Their names apart.
+        """
+        shown = (
+            self.shape, self.dtype, self.initializer, self.arguments, self.distribution, self.fans,
+            self.decided_by, self.trainable, self.tied_to, self.skipped,
+        )  # fmt: skip
+        return tuple(map(id, shown))
 
     def as_kept(self, decided_by: str = "its base") -> PlannedTensor:
         """Return the tensor as one that is not drawn, but copied from a base."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from glorot_cli.arguments import Dims, checked_size
@@ -79,8 +79,7 @@ def place_layers(
     # Keras keeps what is trained before what is not.
     for index in sorted(range(len(weights)), key=lambda index: not weights[index].trainable):
         weight = weights[index]
-        placed[index] = replace(
-            weight,
+        placed[index] = weight._replace(
             layer=weight.name.partition("/")[0],
             group=group(weight.owner),
             also_group=group(weight.also),
@@ -249,7 +248,7 @@ def _look_behind(nodes: Mapping[str, Node], built: dict[str, tuple[Layer, list[W
         if node.layer == label and built[label][1]:
             layer, weights = built[label]
             scale = scale_behind(layer, following(label))
-            placed = [w if w.scale is not None else replace(w, scale=scale) for w in weights]
+            placed = [w if w.scale is not None else w._replace(scale=scale) for w in weights]
             built[label] = layer, placed
 
 
@@ -325,8 +324,7 @@ def _stored(built: Mapping[str, tuple[Layer, list[Weight]]], order: Sequence[str
             raise SpecError(f"the layer {shown(name)} leads to no output", layer.place.path)
         position, group = stored[name]
         ranked = [
-            replace(
-                weight,
+            weight._replace(
                 rank=(position, *(weight.rank or (index,))),
                 family=f"{layer.place.family or name}/{weight.family or weight.name}",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from glorot_cli.arguments import Dims, InitializerChoice, Size
@@ -77,6 +76,6 @@ def SpectralNormalization(x: Dims, *, layer: InnerLayer, power_iterations: Size 
         kind="SpectralNormalization vector_u", path=kernel.path,
     )  # fmt: skip
     # Keras keeps the kernel as the wrapper's own variable too, and stores it in both places.
-    held = replace(within([kernel], layer.name, "layer")[0], also="")
+    held = within([kernel], layer.name, "layer")[0]._replace(also="")
     rest = within([weight for weight in weights if weight is not kernel], layer.name, "layer")
     return Built(output, [held, vector, *rest])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from glorot_cli.arguments import Number, Size
@@ -49,9 +48,9 @@ def MultiheadAttention(
         ]
     out = Linear(None, in_features=d, out_features=d, bias=bias).weights
     weights += [
-        replace(w, name=f"out_proj.{w.name}", initializer=default("zeros"))
+        w._replace(name=f"out_proj.{w.name}", initializer=default("zeros"))
         if w.name == "bias"
-        else replace(w, name=f"out_proj.{w.name}")
+        else w._replace(name=f"out_proj.{w.name}")
         for w in out
     ]
     return Built(x, weights)
@@ -126,8 +125,7 @@ def Transformer(
             drawn = next((w for w in own if w.name.endswith("linear1.bias")), None)
             first = None if part in ("layers.0", "norm") else f"{stack}.layers.0"
             weights += [
-                replace(
-                    w,
+                w._replace(
                     name=f"{stack}.{part}.{w.name}",
                     copy_of=f"{first}.{w.name}" if copies and first and len(w.shape) < 2 else None,
                     note="" if copies or part != "layers.1" or w is not drawn else DRAWN_EACH,
@@ -135,7 +133,7 @@ def Transformer(
                 for w in own
             ]
     law = default("xavier_uniform")
-    return Built(x, [replace(w, initializer=law) if len(w.shape) > 1 else w for w in weights])
+    return Built(x, [w._replace(initializer=law) if len(w.shape) > 1 else w for w in weights])
 
 
 def _transformer(
@@ -158,7 +156,7 @@ def _transformer(
     return Built(
         x,
         [
-            replace(weight, name=f"{name}.{weight.name}")
+            weight._replace(name=f"{name}.{weight.name}")
             for name, part in parts.items()
             for weight in part.weights
         ],

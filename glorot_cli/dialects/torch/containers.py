@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from glorot_cli.arguments import Size
 from glorot_cli.dialects.layer import (
     Built,
@@ -72,8 +70,7 @@ def stack(x: Flow, layer: Layer, count: int, norm: Layer | None, *, copies: bool
         x, own = layer.build(x)
         check_repeated(count, len(own), "num_layers")
         weights += [
-            replace(
-                w,
+            w._replace(
                 name=f"layers.{index}.{w.name}",
                 copy_of=f"layers.0.{w.name}" if copies and index else None,
                 # Once for all of them.
@@ -83,5 +80,5 @@ def stack(x: Flow, layer: Layer, count: int, norm: Layer | None, *, copies: bool
         ]
     if norm is not None:
         x, own = norm.build(x)
-        weights += [replace(w, name=f"norm.{w.name}") for w in own]
+        weights += [w._replace(name=f"norm.{w.name}") for w in own]
     return Built(x, weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from glorot_cli.dialects.layer import Flow, Layer, Place, Weight
 from glorot_cli.dialects.torch.linear import within_one_over_root
@@ -41,7 +40,7 @@ def _of_modules(modules: Modules, prefix: str, x: Flow, *, flows: bool = True) -
             inner = x if through else None
             yield from _of_modules(layer.argument("layers", Modules), below, inner, flows=through)
         else:
-            yield from (replace(w, name=below + w.name) for w in _drawn(layer, x))
+            yield from (w._replace(name=below + w.name) for w in _drawn(layer, x))
         x = layer.build(x).output if flows and x is not None else None
 
 
@@ -72,7 +71,7 @@ def _drawn(layer: Layer, x: Flow) -> list[Weight]:
     weights = layer.build(x).weights
     if layer.entry.weight_norm is not None:
         # What is drawn is the whole, in its place.
-        weights = [replace(w, name=DIRECTION) if w.name == WEIGHT else w for w in weights]
+        weights = [w._replace(name=DIRECTION) if w.name == WEIGHT else w for w in weights]
     for prefix in _ATTENTIONS.get(kind, ()):
         weights = _attention_first(weights, prefix)
     return weights
@@ -82,7 +81,7 @@ def _copied(layer: Layer, x: Flow) -> list[Weight]:
     """Return what the one layer draws that torch then copies, and the normalisation."""
     key = "encoder_layer" if layer.entry.type == "TransformerEncoder" else "decoder_layer"
     inner = _drawn(layer.argument(key, Layer), x)
-    return [replace(w, name=f"layers.0.{w.name}") for w in inner]
+    return [w._replace(name=f"layers.0.{w.name}") for w in inner]
 
 
 def _attention_first(weights: list[Weight], prefix: str) -> list[Weight]:
@@ -91,7 +90,7 @@ def _attention_first(weights: list[Weight], prefix: str) -> list[Weight]:
     output = [weight for weight in own if weight.name.startswith(f"{prefix}out_proj.")]
     law = within_one_over_root(output[0].shape[1])
     drawn = [
-        replace(weight, initializer=law) if weight.name.endswith(".bias") else weight
+        weight._replace(initializer=law) if weight.name.endswith(".bias") else weight
         for weight in output
     ]
     start, stop = weights.index(own[0]), weights.index(own[-1]) + 1

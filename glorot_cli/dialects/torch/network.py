@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from glorot_cli.arguments import Dims, InitializerChoice, is_initializer
+from glorot_cli.dialects.alike import Alike, Read
 from glorot_cli.dialects.classes import find_type
 from glorot_cli.dialects.following import scale_behind
 from glorot_cli.dialects.layer import (
@@ -69,8 +70,17 @@ class Dialect:
 
     def __init__(self) -> None:
         self.made, self.built = Tally(), Tally()
+        self._alike = Alike()
 
     def layer(self, place: Place) -> Layer:
+        self.made.add(place.path)
+        entry, function, arguments, known = self._alike.read(place, self._read)
+        name = _checked_name(place.item.get("name"), place.path)
+        return Layer(
+            name, entry, place, function, arguments, self.built, gives_dtype=True, known=known
+        )
+
+    def _read(self, place: Place) -> Read:
         example = "{type: Linear, in_features: 3, out_features: 4}"
         entry = read_entry(place, ModuleEntry, "a module", example)
         if entry.inputs is not None:
@@ -80,11 +90,8 @@ class Dialect:
                 at_key=True,
             )
         kind = find_type(entry.type, "torch", "module", place.path)
-        self.made.add(place.path)
         entry, function = entry.model_copy(update={"type": kind}), LAYERS[kind]
-        arguments = bind_layer(function, entry, place, self, "torch", KEYS)
-        name = _checked_name(entry, place.path)
-        return Layer(name, entry, place, function, arguments, self.built, gives_dtype=True)
+        return Read(entry, function, bind_layer(function, entry, place, self, "torch", KEYS))
 
     def network(self, items: object, place: Place, path: KeyPath) -> Modules:
         whole = (*place.path, *path)
@@ -140,10 +147,8 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
     assert isinstance(layer.entry, ModuleEntry)
     given = dict(layer.entry.initializers)
     path = (*layer.place.path, "initializers")
-    placed = []
     decided = []
     for weight in weights:
-        choice = weight.initializer
         if weight.name in given:
             choice = InitializerChoice(given.pop(weight.name), (*path, weight.name))
             if not is_initializer(choice.value):
@@ -152,7 +157,8 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
                     f"found {shown(choice.value)}",
                     choice.path,
                 )
-        decided.append(replace(weight, initializer=choice))
+            weight = weight._replace(initializer=choice)
+        decided.append(weight)
     if layer.entry.weight_norm is not None and layer.entry.spectral_norm is not None:
         raise SpecError(
             f"{layer.entry.type} has weight_norm too; give one of the two",
@@ -163,26 +169,25 @@ def _below(name: str, layer: Layer, weights: Sequence[Weight]) -> list[Weight]:
         decided = weight_norm(layer, layer.entry.weight_norm, decided)
     if layer.entry.spectral_norm is not None:
         decided = spectral_norm(layer, layer.entry.spectral_norm, decided)
-    for weight in decided:
-        family = f"{layer.place.family or name}.{weight.family or weight.name}"
-        placed.append(
-            replace(
-                weight,
-                name=f"{name}.{weight.name}",
-                copy_of=weight.copy_of and f"{name}.{weight.copy_of}",
-                family=family,
-            )
+    outer = layer.place.family or name
+    placed = [
+        weight._replace(
+            name=f"{name}.{weight.name}",
+            copy_of=weight.copy_of and f"{name}.{weight.copy_of}",
+            family=f"{outer}.{weight.family or weight.name}",
         )
+        for weight in decided
+    ]
     for key in given:
         hint = suggestion(key, [weight.name for weight in weights])
         raise SpecError(f"{layer.entry.type} has no such weight; {hint}", (*path, key), at_key=True)
     return placed
 
 
-def _checked_name(entry: LayerEntry, path: KeyPath) -> str:
-    if entry.name is not None and (not entry.name or "." in entry.name):
+def _checked_name(name: str | None, path: KeyPath) -> str:
+    if name is not None and (not name or "." in name):
         raise SpecError(
-            f"expected a module name without '.', as torch does, found {shown(entry.name)}",
+            f"expected a module name without '.', as torch does, found {shown(name)}",
             (*path, "name"),
         )
-    return entry.name or ""
+    return name or ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from pydantic import BeforeValidator, Field
 
@@ -64,8 +63,7 @@ def weight_norm(layer: Layer, said: WeightNorm, weights: Sequence[Weight]) -> li
     whole = _whole(layer, weights, dim, path)
     place = None if dim is None else dim % len(whole.shape)
     shape = tuple(n if axis == place else 1 for axis, n in enumerate(whole.shape))
-    norms = replace(
-        whole,
+    norms = whole._replace(
         name=NORMS,
         shape=() if dim is None else shape,
         axes=None,
@@ -77,7 +75,7 @@ def weight_norm(layer: Layer, said: WeightNorm, weights: Sequence[Weight]) -> li
         kind=f"{layer.entry.type} {NORMS}",
     )
     others = [each for each in weights if each is not whole]
-    return [*others, norms, replace(whole, name=DIRECTION)]
+    return [*others, norms, whole._replace(name=DIRECTION)]
 
 
 def spectral_norm(layer: Layer, said: SpectralNorm, weights: Sequence[Weight]) -> list[Weight]:
@@ -88,7 +86,7 @@ def spectral_norm(layer: Layer, said: SpectralNorm, weights: Sequence[Weight]) -
     """
     path = (*layer.place.path, "spectral_norm")
     whole = _whole(layer, weights, said.dim, path)
-    original = replace(whole, name=ORIGINAL)
+    original = whole._replace(name=ORIGINAL)
     made = [*(each for each in weights if each is not whole), original]
     if len(whole.shape) < 2:
         return made  # torch divides it by its norm, and keeps nothing
@@ -104,8 +102,7 @@ def spectral_norm(layer: Layer, said: SpectralNorm, weights: Sequence[Weight]) -
         }  # fmt: skip
         vector = f"parametrizations.{WEIGHT}.0.{name}"
         made.append(
-            replace(
-                whole,
+            whole._replace(
                 name=vector,
                 shape=(size,),
                 axes=None,
