@@ -24,12 +24,16 @@ INTEGERS: tuple[IntegerName, ...] = get_args(IntegerName)
 
 
 class Precision(NamedTuple):
-    """Describe a floating type: bytes, bits of its fraction, largest and smallest positive."""
+    """Describe a floating type: bytes, bits of its fraction, largest and smallest positive.
+
+    `has_infinity` says what becomes of larger numbers.
+    """
 
     itemsize: int
     fraction: int
     largest: float
     smallest: float
+    has_infinity: bool = True
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -37,7 +41,7 @@ PRECISIONS: dict[str, Precision] = {
     "float32": Precision(4, 23, (2 - 2.0**-23) * 2.0**127, 2.0**-149),
     "float16": Precision(2, 10, 65504.0, 2.0**-24),
     "bfloat16": Precision(2, 7, (2 - 2.0**-7) * 2.0**127, 2.0**-133),
-    "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9),
+    "float8_e4m3fn": Precision(1, 3, 448.0, 2.0**-9, has_infinity=False),
     "float8_e5m2": Precision(1, 2, 57344.0, 2.0**-16),
 }
 # The bytes, the least and the greatest value of each integer type.

@@ -121,8 +121,6 @@ ABOVE = [
     ({"name": "uniform", "a": 0, "b": "S"}, 1.0, "the range 0.0 to"),
     ({"name": "uniform", "a": "-S", "b": "S"}, 1.0, "the range -"),
     ({"name": "orthogonal", "gain": "S"}, 1.0, "the gain"),
-    ({"name": "identity", "gain": "S"}, 1.0, ""),
-    ({"name": "constant", "value": "S"}, 1.0, ""),
     ({"name": "xavier_normal", "gain": "S"}, 2.0 / FARTHEST, "the mean 0.0 and 6.4 times"),
 ]  # fmt: skip
 
@@ -299,6 +297,65 @@ def test_a_very_narrow_cut_is_tested_too(planned: Planned, run: Run) -> None:
 
 def notices(planned: Planned, initializer: Any, dtype: str) -> tuple[str, ...]:
     return planned(seed=1, tensors=entry(initializer, dtype)).notices
+
+
+@pytest.mark.parametrize("dtype", LOWER)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("rng", ["aes-ctr", "jax", "torch"])
+@pytest.mark.filterwarnings("error")
+def test_a_constant_that_becomes_infinite_is_noticed(
+    planned: Planned, dtype: str, sign: float, rng: str
+) -> None:
+    precision = PRECISIONS[dtype]
+    largest, value = sign * precision.largest, sign * 1e39
+    for given, count in (
+        ({"name": "constant", "value": value}, 16),
+        ({"name": "identity", "gain": value}, 4),
+        ({"name": "values", "values": [value] * 16}, 16),
+    ):
+        if dtype == "float8_e4m3fn":
+            with pytest.raises(glorot.GlorotError, match=f"beyond|no number beyond {largest}"):
+                planned(seed=1, rng=rng, tensors=entry(given, dtype))
+            continue
+        plan = planned(seed=1, rng=rng, tensors=entry(given, dtype))
+        assert plan.notices[-1] == f"w: {value!r} becomes infinite in {dtype}"
+        drawn = glorot.draw(plan, "w").astype(np.float64)
+        assert int((drawn == sign * math.inf).sum()) == count
+    held = {"name": "constant", "value": largest}
+    plan = planned(seed=1, rng=rng, tensors=entry(held, dtype))
+    assert not any("infinite" in notice for notice in plan.notices)
+    assert (glorot.draw(plan, "w").astype(np.float64) == largest).all()
+
+
+def test_a_constant_above_the_largest_may_round_to_it(planned: Planned) -> None:
+    for value, found in ((65519.0, 65504.0), (65520.0, math.inf)):
+        plan = planned(tensors=entry({"name": "constant", "value": value}, "float16"))
+        assert bool(plan.notices) == math.isinf(found)
+        assert (glorot.draw(plan, "w") == found).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["w.safetensors", "w.h5", "w/", "w.npy"])
+def test_an_infinite_constant_is_written_inspected_and_verified(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    spec = {"seed": 1, "tensors": entry({"name": "constant", "value": 1e6}, "float16")}
+    Path("x.json").write_text(json.dumps(spec), encoding="utf-8")
+    said = "note: w: 1000000.0 becomes infinite in float16\n"
+    code, out, err = run("init", "x.json", "-o", name, "--json")
+    assert (code, err) == (0, said)
+    assert json.loads(out)["tensors"][0]["statistics"]["max"] is None
+    assert run("verify", name, "--spec", "x.json", "--quiet")[0] == 0
+    assert run("verify", name, "--spec", "x.json", "--statistics", "--quiet")[0] == 0
+    assert "16 inf" in run("inspect", name)[1]
+    assert "DISAGREES" not in run("inspect", name)[1]
+    assert run("inspect", name, "--finite", "--quiet")[0] == 1
+    other = {"seed": 1, "tensors": entry({"name": "constant", "value": -1e6}, "float16")}
+    Path("y.json").write_text(json.dumps(other), encoding="utf-8")
+    assert run("verify", name, "--spec", "y.json", "--statistics", "--quiet")[0] == 1
+    other = {"seed": 1, "tensors": entry({"name": "constant", "value": 6e4}, "float16")}
+    Path("y.json").write_text(json.dumps(other), encoding="utf-8")
+    assert run("verify", name, "--spec", "y.json", "--statistics", "--quiet")[0] == 1
 
 
 @pytest.mark.parametrize("dtype", [*LOWER, "float64"])

@@ -318,7 +318,11 @@ class _Taker:
                 # A framework computes the formula in the tensor's dtype.
                 reach = self.distribution.reach(self.tensor.shape, first, a.size)
                 allowed += 2.0 * (1.0 + reach) * allowed.max()
-            wrong = ~(np.abs(a - b) <= allowed * 2.0**-precision.fraction)
+            # A constant may be infinite, near which nothing is.
+            allowed[np.isinf(a)] = 0.0
+            with np.errstate(invalid="ignore"):
+                close = np.abs(a - b) <= allowed * 2.0**-precision.fraction
+            wrong = ~(close | (a == b))
         if not wrong.any():
             return None
         at = int(np.argmax(wrong))

@@ -23,6 +23,7 @@ from glorot_cli.goodness_of_fit.sketch import Sketch, quality
 from glorot_cli.goodness_of_fit.structures import tells_orthogonal
 from glorot_cli.placed import ByIndex, Values
 from glorot_cli.plan import PlannedTensor
+from glorot_cli.plan.holding import becomes_infinite, constants
 
 # A tensor that is as its provenance claims is said to disagree with less than this chance a test.
 LEAST_OF_A_CLAIM = 1e-6
@@ -41,6 +42,12 @@ def agrees(
         {fit.distribution for fit in fits},
         sketch.moments,
     )
+    if (
+        m.inf
+        and not m.nan
+        and any(becomes_infinite(c, planned.dtype) for c in constants(distribution))
+    ):
+        return None
     if m.nan or m.inf:
         return False
     match distribution:

@@ -44,7 +44,7 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
     if isinstance(distribution, Values) and dtype in INTEGER_RANGES:
         _check_whole(distribution, dtype)  # exactly, as no array of them is
         return
-    if isinstance(distribution, ByIndex | Values):
+    if isinstance(distribution, ByIndex):
         # Few plans have one, and no other needs NumPy here.
         from glorot_cli.streams.fixed import check_values
 
@@ -54,8 +54,11 @@ def check_held(distribution: Distribution, shape: Shape, name: str, dtype: str) 
         _check_whole(distribution, dtype)
         return
     for value in constants(distribution):
-        if not abs(value) <= PRECISIONS[dtype].largest:
-            raise ValueError(f"{value!r} is beyond the largest {_largest(dtype)}")
+        # A constant that becomes infinite may be meant, and is noticed.
+        if not PRECISIONS[dtype].has_infinity and abs(value) > PRECISIONS[dtype].largest:
+            raise ValueError(
+                f"{value!r} is beyond the largest {_largest(dtype)}, which has no infinity"
+            )
     match distribution:
         case Patched():
             check_held(distribution.law, shape, name, dtype)
@@ -174,8 +177,12 @@ def losses(distribution: Distribution, shape: Shape, dtype: str) -> Iterator[tup
         yield from dict(reversed(found)).items()
         return
     for value in constants(distribution):
-        if value != 0.0 and abs(value) < precision.smallest and _rounds_to_0(value, dtype):
+        if value != 0.0 and abs(value) < precision.smallest and _rounded(value, dtype) == 0.0:
             yield "zero", f"{value!r} rounds to 0 in {dtype}"
+            break
+    for value in constants(distribution):
+        if becomes_infinite(value, dtype):
+            yield "infinite", f"{value!r} becomes infinite in {dtype}"
             break
     drawn = _as_drawn(distribution, shape)
     if drawn is None:
@@ -205,11 +212,19 @@ def losses(distribution: Distribution, shape: Shape, dtype: str) -> Iterator[tup
         )
 
 
-def _rounds_to_0(value: float, dtype: str) -> bool:
-    # The cast to bfloat16 rounds twice, so that the half alone does not tell.
+def becomes_infinite(value: float, dtype: str) -> bool:
+    """Tell whether a dtype rounds a constant to infinity."""
+    precision = PRECISIONS.get(dtype)
+    beyond = precision is not None and abs(value) > precision.largest
+    return beyond and math.isinf(_rounded(value, dtype))
+
+
+def _rounded(value: float, dtype: str) -> float:
+    # The cast to bfloat16 rounds twice, so that half a step alone does not tell.
     import numpy as np
 
-    return float(np.array(value).astype(numpy_dtype(dtype))) == 0.0
+    with np.errstate(over="ignore"):
+        return float(np.array(float(value)).astype(numpy_dtype(dtype)))
 
 
 def _as_drawn(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from glorot_cli.distributions import Ones, Patched
 from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Array
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import Shape
-from glorot_cli.placed import Placed
+from glorot_cli.placed import ByIndex, Placed
 from glorot_cli.streams.request import Draw
 
 # So many float64 stay in cache.
@@ -20,7 +22,12 @@ def constant(value: float, dtype: str) -> Draw:
         ValueError: if the dtype does not reach it.
     """
     held = _held(value, dtype)
-    return lambda first, out: out.fill(held)
+
+    def draw(first: int, out: Array) -> None:
+        with _to_infinity():
+            out.fill(held)
+
+    return draw
 
 
 def ones(law: Ones, dtype: str) -> Draw:
@@ -37,7 +44,8 @@ def ones(law: Ones, dtype: str) -> Draw:
             start = law.start + group * law.stride
             end = start + law.count * law.step
             begin = start if first <= start else first + (start - first) % law.step
-            out[begin - first : max(0, end - first) : law.step] = gain
+            with _to_infinity():
+                out[begin - first : max(0, end - first) : law.step] = gain
 
     return draw
 
@@ -48,14 +56,18 @@ def placed(law: Placed, shape: Shape, dtype: str) -> Draw:
     Raises:
         ValueError: if an element that it looks at has no value, or none that the dtype holds.
     """
-    check_values(law.sample(shape), dtype)
+    is_checked = isinstance(law, ByIndex) or dtype not in PRECISIONS
+    is_checked = is_checked or not PRECISIONS[dtype].has_infinity
+    if is_checked:
+        check_values(law.sample(shape), dtype)
 
     def draw(first: int, out: Array) -> None:
         for start in range(0, out.size, CHUNK):
             part = out[start : start + CHUNK]
             try:
                 values = law.values(shape, first + start, part.size)
-                check_values(values, dtype)
+                if is_checked:
+                    check_values(values, dtype)
             except ValueError as error:
                 raise GlorotError(str(error)) from None
             rounded_once(values, dtype, part)
@@ -88,10 +100,11 @@ def rounded_once(values: Array, dtype: str, out: Array) -> None:
     from glorot_cli.streams.float8 import round_float8
 
     if dtype not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-        np.copyto(out, values, casting="unsafe")
+        with _to_infinity():
+            np.copyto(out, values, casting="unsafe")
         return
     # The way is by float32, rounded to odd, which a second rounding cannot be misled by.
-    with np.errstate(over="ignore"):
+    with _to_infinity():
         single = values.astype(np.float32)
     bits = single.view(np.uint32)
     beyond = np.abs(single.astype(np.float64)) > np.abs(values)
@@ -101,7 +114,15 @@ def rounded_once(values: Array, dtype: str, out: Array) -> None:
     if out.itemsize == 1:
         round_float8(single, dtype, out)
     else:
-        np.copyto(out, single, casting="unsafe")
+        with _to_infinity():
+            np.copyto(out, single, casting="unsafe")
+
+
+def _to_infinity() -> AbstractContextManager[object]:
+    """Let constants become infinite without NumPy's warning; the plan has a notice."""
+    import numpy as np
+
+    return np.errstate(over="ignore")
 
 
 def patched(inner: Draw, law: Patched, dtype: str) -> Draw:
@@ -114,12 +135,14 @@ def patched(inner: Draw, law: Patched, dtype: str) -> Draw:
 
     def draw(first: int, out: Array) -> None:
         inner(first, out)
-        out[max(0, law.start - first) : max(0, law.stop - first)] = value
+        with _to_infinity():
+            out[max(0, law.start - first) : max(0, law.stop - first)] = value
 
     return draw
 
 
 def _held(value: float, dtype: str) -> float:
-    if dtype in PRECISIONS and abs(value) > PRECISIONS[dtype].largest:
-        raise ValueError(f"{value!r} is beyond the largest {dtype}, {PRECISIONS[dtype].largest!r}")
+    precision = PRECISIONS.get(dtype)
+    if precision is not None and not precision.has_infinity and abs(value) > precision.largest:
+        raise ValueError(f"{value!r} is beyond the largest {dtype}, {precision.largest!r}")
     return value

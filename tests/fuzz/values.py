@@ -71,7 +71,8 @@ def value(rng: Random) -> Any:
 @functools.cache
 def bases() -> tuple[Spec, ...]:
     """Return the sample specs and those of the documents."""
-    texts = [(path.read_text("utf-8"), path.name) for path in sorted(ROOT.glob("sample_specs/*"))]
+    files = [path for path in sorted(ROOT.glob("sample_specs/**/*")) if path.is_file()]
+    texts = [(path.read_text("utf-8"), path.name) for path in files]
     for name in ("spec", "recipes", "initializers", "framework-bits"):
         page = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
         found = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
