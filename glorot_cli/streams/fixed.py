@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from glorot_cli.distributions import Ones, Patched
-from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Array
+from glorot_cli.dtypes import INTEGER_RANGES, PRECISIONS, Array, numpy_dtype
 from glorot_cli.errors import GlorotError
 from glorot_cli.fans import Shape
 from glorot_cli.placed import ByIndex, Placed
@@ -22,12 +22,7 @@ def constant(value: float, dtype: str) -> Draw:
         ValueError: if the dtype does not reach it.
     """
     held = _held(value, dtype)
-
-    def draw(first: int, out: Array) -> None:
-        with _to_infinity():
-            out.fill(held)
-
-    return draw
+    return lambda first, out: out.fill(held)
 
 
 def ones(law: Ones, dtype: str) -> Draw:
@@ -44,8 +39,7 @@ def ones(law: Ones, dtype: str) -> Draw:
             start = law.start + group * law.stride
             end = start + law.count * law.step
             begin = start if first <= start else first + (start - first) % law.step
-            with _to_infinity():
-                out[begin - first : max(0, end - first) : law.step] = gain
+            out[begin - first : max(0, end - first) : law.step] = gain
 
     return draw
 
@@ -70,7 +64,11 @@ def placed(law: Placed, shape: Shape, dtype: str) -> Draw:
                     check_values(values, dtype)
             except ValueError as error:
                 raise GlorotError(str(error)) from None
-            rounded_once(values, dtype, part)
+            if is_checked:
+                rounded_once(values, dtype, part)
+            else:
+                with _to_infinity():
+                    rounded_once(values, dtype, part)
 
     return draw
 
@@ -100,11 +98,10 @@ def rounded_once(values: Array, dtype: str, out: Array) -> None:
     from glorot_cli.streams.float8 import round_float8
 
     if dtype not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-        with _to_infinity():
-            np.copyto(out, values, casting="unsafe")
+        np.copyto(out, values, casting="unsafe")
         return
     # The way is by float32, rounded to odd, which a second rounding cannot be misled by.
-    with _to_infinity():
+    with np.errstate(over="ignore"):
         single = values.astype(np.float32)
     bits = single.view(np.uint32)
     beyond = np.abs(single.astype(np.float64)) > np.abs(values)
@@ -114,8 +111,7 @@ def rounded_once(values: Array, dtype: str, out: Array) -> None:
     if out.itemsize == 1:
         round_float8(single, dtype, out)
     else:
-        with _to_infinity():
-            np.copyto(out, single, casting="unsafe")
+        np.copyto(out, single, casting="unsafe")
 
 
 def _to_infinity() -> AbstractContextManager[object]:
@@ -135,14 +131,18 @@ def patched(inner: Draw, law: Patched, dtype: str) -> Draw:
 
     def draw(first: int, out: Array) -> None:
         inner(first, out)
-        with _to_infinity():
-            out[max(0, law.start - first) : max(0, law.stop - first)] = value
+        out[max(0, law.start - first) : max(0, law.stop - first)] = value
 
     return draw
 
 
 def _held(value: float, dtype: str) -> float:
     precision = PRECISIONS.get(dtype)
-    if precision is not None and not precision.has_infinity and abs(value) > precision.largest:
+    if precision is None or abs(value) <= precision.largest:
+        return value
+    if not precision.has_infinity:
         raise ValueError(f"{value!r} is beyond the largest {dtype}, {precision.largest!r}")
-    return value
+    import numpy as np
+
+    with _to_infinity():
+        return float(np.array(float(value)).astype(numpy_dtype(dtype)))
