@@ -496,3 +496,19 @@ def test_pieces_of_extreme_scales(planned: Planned, run: Run, scale: float) -> N
     glorot.write_weights(plan, "w.safetensors")
     for command in ("inspect", "verify", "plan"):
         assert run(command, "w.safetensors", "--json")[0] == 0
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_an_orthogonal_embedding_with_a_padding_row_is_judged(run: Run, width: int) -> None:
+    layer = {"type": "Embedding", "num_embeddings": 4, "embedding_dim": width, "padding_idx": 2}
+    spec = {"seed": 1, "dialect": "torch", "layers": [layer],
+            "initializers": [{"*": {"name": "orthogonal", "gain": 0.5}}]}  # fmt: skip
+    Path("x.json").write_text(json.dumps(spec), encoding="utf-8")
+    assert run("init", "x.json", "-o", "w.safetensors", "--quiet")[0] == 0
+    assert run("verify", "w.safetensors", "--statistics", "--quiet") == (0, "", "")
+    data = bytearray(Path("w.safetensors").read_bytes())
+    data[-4:] = np.float32(2.0).tobytes()
+    Path("w.safetensors").write_bytes(data)
+    code, out, _ = run("verify", "w.safetensors", "--statistics")
+    assert code == 1
+    assert "an element lies beyond the gain 0.5" in out

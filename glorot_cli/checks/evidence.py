@@ -227,6 +227,10 @@ class _KernelsTaker:
         ]
 
 
+# The largest element of a unit vector, as the coarsest dtype rounds it.
+_ROUNDED_GAIN = 1.25
+
+
 class _Part(NamedTuple):
     first: int
     values: Array
@@ -346,9 +350,15 @@ class _Taker:
         values = np.concatenate([part.values for part in self._parts])
         self._remember(values)
         if isinstance(self.distribution, Orthogonal):
-            yield from orthogonal_alarms(
-                self.distribution, values.reshape(shape), self.tensor.dtype
-            )
+            if self.patch is None:
+                yield from orthogonal_alarms(
+                    self.distribution, values.reshape(shape), self.tensor.dtype
+                )
+            elif float(np.abs(values).max()) > self.distribution.gain * _ROUNDED_GAIN:
+                # Without the patch its rows and columns are not what they were; none is longer.
+                yield Alarm(
+                    "limit", f"an element lies beyond the gain {self.distribution.gain!r}", 0.0
+                )
             return
         distribution: p_values.Continuous
         if isinstance(self.distribution, Sparse):
