@@ -116,7 +116,7 @@ class Modules:
             scale = (
                 scale_behind(layer, itertools.islice(self.layers, index + 1, None)) if own else 1.0
             )
-            own = [w if w.scale is not None else replace(w, scale=scale) for w in own]
+            own = [w if w.scale is not None else w._replace(scale=scale) for w in own]
             weights += _below(name, layer, own)
         return Built(x, weights)
 
