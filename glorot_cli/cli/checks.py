@@ -150,7 +150,9 @@ def verify(
     init: InitOption = None,
     statistics: Annotated[
         bool,
-        typer.Option("--statistics", help="Test the spec's laws, on a file that others made."),
+        typer.Option(
+            "--statistics", help="Test the spec's distributions, on others' files."
+        ),
     ] = False,
     false_alarm: FalseAlarmOption = 1e-3,
     kept: Annotated[

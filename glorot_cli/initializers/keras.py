@@ -37,7 +37,7 @@ def variance_scaling(
     mode: Mode = "fan_in",
     distribution: Law = "truncated_normal",
 ) -> Distribution:
-    """Variance scale / fan, of a truncated normal, a normal or a uniform law.
+    """Variance scale / fan, of a truncated normal, a normal or a uniform distribution.
 
     Keras 3 and jax.nn, in Keras's order: s = scale / max(1, fan); uniform limit sqrt(3 s);
     truncated stddev sqrt(s) / 0.87962566103423978, cut at two of them; normal stddev sqrt(s).
