@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from glorot_cli.exits import Exit
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,7 +19,6 @@ _STOPS = {
 }
 # Below this the libraries that draw end the process on their own, with words of their own.
 _LEAST_MEMORY = 200_000_000
-_BUG = 70
 
 
 def run() -> None:
@@ -54,11 +55,11 @@ def _main(arguments: list[str]) -> int:
         line = explained(error)
         if line is not None:
             _say(printable(line))
-            return 2
+            return Exit.MISTAKE
         import traceback
 
         traceback.print_exc()
-        return _BUG
+        return Exit.BUG
 
 
 def _spare_libraries() -> None:
@@ -92,11 +93,11 @@ def _print_version() -> int:
     try:
         print(f"glorot {__version__}", flush=True)
     except BrokenPipeError:
-        return 141
+        return Exit.BROKEN_PIPE
     except OSError as error:
         _say(f"cannot write the output: {error.strerror}")
-        return 2
-    return 0
+        return Exit.MISTAKE
+    return Exit.DONE
 
 
 def _say(line: str, start: str = "") -> None:

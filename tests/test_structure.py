@@ -21,6 +21,7 @@ ORDER = [
     "child",
     "hdf5_reader",
     "torch_reader",
+    "exits",
     "errors",
     "workers",
     "dtypes",

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from glorot_cli.cli.exits import Exit
 from glorot_cli.errors import explained, printable
+from glorot_cli.exits import Exit
 
 
 class _StoppedError(Exception):

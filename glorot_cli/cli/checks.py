@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from glorot_cli.checks.unreadable import Unreadable
-from glorot_cli.cli.exits import Exit
 from glorot_cli.cli.options import (
     AllStatusOption,
     AxesOption,
@@ -34,6 +33,7 @@ from glorot_cli.cli.options import (
 )
 from glorot_cli.cli.specs import note_derived, note_guesses, planned
 from glorot_cli.errors import GlorotError, printable, shown
+from glorot_cli.exits import Exit
 from glorot_cli.fans import FAN_RULES
 
 if TYPE_CHECKING:
@@ -150,9 +150,7 @@ def verify(
     init: InitOption = None,
     statistics: Annotated[
         bool,
-        typer.Option(
-            "--statistics", help="Test the spec's distributions, on others' files."
-        ),
+        typer.Option("--statistics", help="Test the spec's distributions, on others' files."),
     ] = False,
     false_alarm: FalseAlarmOption = 1e-3,
     kept: Annotated[

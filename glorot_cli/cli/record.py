@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from glorot_cli.cli.exits import Exit
 from glorot_cli.cli.options import ForceOption, JsonOption, QuietOption, choice, note
 from glorot_cli.errors import GlorotError, listed, shown
+from glorot_cli.exits import Exit
 
 
 def record(
