@@ -319,9 +319,12 @@ def test_the_schema_is_printed(run: Run) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
 
 
-@pytest.mark.parametrize(
-    "sample", sorted(str(path.relative_to(SAMPLES)) for path in SAMPLES.rglob("*.yaml"))
+SPECS = sorted(
+    path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.*") if path.is_file()
 )
+
+
+@pytest.mark.parametrize("sample", SPECS)
 def test_sample_specs_pass_the_schema(sample: str, validator: Any) -> None:
     assert validator.is_valid(yaml.safe_load((SAMPLES / sample).read_text("utf-8")))
 

@@ -209,7 +209,7 @@ def test_an_indented_command_works(key: tuple[str, str], tmp_path: Path) -> None
 
 
 def test_a_vocabulary_grows_as_the_page_of_formats_says(tmp_path: Path) -> None:
-    (block,) = [b for b in ALL if b.text.startswith("glorot init llama.yaml")]
+    (block,) = [b for b in ALL if b.text.startswith("glorot init llama.yaml --set")]
     init_with_a_resize(tmp_path)
     pages.ran(block.text.replace("5GB", "1GB"), tmp_path)
     new = load_file(tmp_path / "new" / "model.safetensors")

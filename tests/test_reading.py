@@ -19,7 +19,6 @@ import glorot_cli as glorot
 from glorot_cli.formats.blocks import each_block
 from glorot_cli.formats.hdf5_walk import read_headers as read_hdf5
 from glorot_cli.formats.reading import read_headers
-from glorot_cli.formats.stored import StoredTensor
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(40, 50)).astype("f4")
@@ -338,15 +337,10 @@ def test_other_elements_are_listed_and_not_read() -> None:
         "t": ("object", None),
     }
     for tensor in read_hdf5(Path("x")).tensors:
+        # What NumPy holds but no statistics are of is copied as bytes.
         if tensor.name == "c":
-            assert slab_error(tensor) == "x: 'c': cannot read elements of dtype complex64"
-
-
-def slab_error(tensor: StoredTensor) -> str:
-    assert tensor.slabs is not None
-    with pytest.raises(glorot.FormatError) as caught:
-        list(tensor.slabs())
-    return str(caught.value)
+            assert (tensor.slabs, tensor.nbytes) == (None, 24)
+            assert tensor.offset is not None
 
 
 def soft(file: Any) -> None:
