@@ -338,7 +338,10 @@ def test_a_folder_of_npy_and_of_shards_and_their_indices(planned: Planned) -> No
 # Our own files
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SPECS.iterdir()))
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.relative_to(SPECS).as_posix() for path in SPECS.rglob("*.*") if path.is_file()),
+)
 def test_a_sample_s_text_reads_back(name: str) -> None:
     spec = glorot.load_spec(SPECS / name)
     assert isinstance(spec.source.data, dict)
