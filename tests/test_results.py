@@ -411,10 +411,23 @@ def test_files_of_others_are_not_replaced_by_force_either(run: Run, tmp_path: Pa
     assert hashes().keys() == {MLP, "2/dense/kernel.npy"}
 
 
+def test_folders_of_outputs_are_made_and_taken_back_after_a_mistake(run: Run) -> None:
+    command = ("init", MLP, "--seed", "0:2", "-q")
+    code, _, err = run(*command, "-o", "new/{seed}/w.txt")
+    assert code == 2
+    assert "expected a name that ends in" in err
+    assert not Path("new").exists()
+    assert run(*command, "-o", "new/{seed}/w.safetensors") == (0, "", "")
+    assert sorted(hashes()) == [MLP, "new/0/w.safetensors", "new/1/w.safetensors"]
+    code, _, err = run("init", MLP, "--seed", "0:2", "-o", "other/{seed}.safetensors")
+    assert (code, err) == (0, "note: made the folder other\n")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "none/{seed}.h5"], "cannot write {here}/none/1.h5: there is no folder {here}/none"),
+        (["-o", "mlp.yaml/{seed}.h5"], "cannot write {here}/mlp.yaml/1.h5: "
+         "there is no folder {here}/mlp.yaml"),
         (["-o", "{seed}.txt"], "1.txt: expected a name that ends in .safetensors, .weights.h5, "
          ".h5, .hdf5, .keras, .weights.json, .npy, .npz, .pt, .pth or /, found '1.txt'; rename the "
          "output or choose with --format"),

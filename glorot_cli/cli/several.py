@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glorot_cli.cli.options import note
 from glorot_cli.cli.results import Result
 from glorot_cli.cli.writing import Way
 from glorot_cli.errors import GlorotError, explained, listed
+from glorot_cli.formats.replacing import errors_named
 
 if TYPE_CHECKING:
     from glorot_cli.moments import Moments
@@ -65,6 +69,29 @@ def check_several(results: Sequence[Result], way: Way) -> None:
         check_disk(outputs)
 
 
+@contextlib.contextmanager
+def made_folders(outputs: Sequence[str]) -> Iterator[list[Path]]:
+    """Make the folders that outputs are to be in, and take them back if what follows fails.
+
+    Raises:
+        GlorotError: if one cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for output in outputs:
+            parents = [] if "://" in output else Path(output).parents
+            for folder in reversed([each for each in parents if not os.path.lexists(each)]):
+                with errors_named(folder):
+                    folder.mkdir()
+                made.append(folder)
+        yield made
+    except BaseException:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def write_several(
     results: Sequence[Result], way: Way, *, json: bool, quiet: bool
 ) -> GlorotError | None:
@@ -79,7 +106,10 @@ def write_several(
     from glorot_cli.report import results as report
     from glorot_cli.report.terminal import progress_bar
 
-    check_several(results, way)
+    with made_folders([each.output for each in results]) as made:
+        check_several(results, way)
+    for folder in made:
+        note(f"made the folder {folder}", quiet)
     failed: list[GlorotError] = []
     rows: list[report.Row] = []
     idle: list[str] = []
