@@ -86,7 +86,7 @@ def shape_for(name: str, chance: random.Random) -> tuple[tuple[int, ...], str]:
 
 # Values by place and of other tensors are no distribution of elements, and these are not named.
 NOT_NAMED = {
-    "by_index", "sinusoid", "values", "norm_of", "singular_vector_of", "log_uniform",
+    "auto", "by_index", "sinusoid", "values", "norm_of", "singular_vector_of", "log_uniform",
     "inverse_softplus", "torch_bias",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import glorot_cli as glorot
+from glorot_cli.cli.app import program
 from glorot_cli.dialects.classes import class_of
 from glorot_cli.dialects.keras.names import snake_case
 
@@ -449,8 +450,11 @@ def test_a_completion_ends_with_0(
 ) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     monkeypatch.setenv("HOME", str(tmp_path))
+    # typer reads the variable when the program is made.
+    program.cache_clear()
     assert run("--show-completion", "bash")[0] == 0
     code, out, _ = run("--install-completion", "bash")
     assert code == 0
     assert out.startswith("bash completion installed in")
     assert run("--show-completion", "sheel")[0] == 2
+    program.cache_clear()

@@ -6,13 +6,13 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from glorot_cli.arguments import InitializerChoice
 from glorot_cli.distributions import Distribution, is_random
 from glorot_cli.effects.graph import known, make_graph
-from glorot_cli.effects.mean_field import MeanField, predict
+from glorot_cli.effects.mean_field import LayerEffect, MeanField, predict
 from glorot_cli.effects.measurement import Measured, measure, measure_model
 from glorot_cli.errors import GlorotError, SpecError, shown
 from glorot_cli.initializers import Kernel, decide
@@ -68,6 +68,11 @@ class Effect:
         return _verdict(self.rates[1], len(self.theory.layers))
 
     @property
+    def by_name(self) -> Mapping[str, LayerEffect]:
+        """The layers that the theory covers, by their names."""
+        return {layer.name: layer for layer in self.theory.layers}
+
+    @property
     def rates(self) -> tuple[float, float]:
         """The factors a layer of the root mean squares, of activations and of gradients.
 
@@ -98,6 +103,15 @@ class Comparison:
     reasons: tuple[str, ...] = ()
     batch: int | None = None
     seeds: int = 1
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that the theory covers under any start, in the order of the flow."""
+        longest = max((effect.theory.layers for effect in self.effects), key=len, default=())
+        names = {layer.name: None for layer in longest}
+        for effect in self.effects:
+            names |= {layer.name: None for layer in effect.theory.layers}
+        return list(names)
 
     @property
     def best(self) -> Effect | None:
@@ -154,14 +168,15 @@ def compare(
         if batch is not None:
             raise GlorotError(f"--batch: {error}") from None
         return Comparison(names, rows, [], (str(error),))
-    effects = []
-    for name, network in zip(names, networks, strict=True):
-        theory = predict(graph, network[0], batch)
-        measured = None
-        if batch is not None:
-            labels = [layer.label for layer in theory.layers]
-            measured = measure(graph, network, labels, batch, plan.seed)
-        effects.append(Effect(name, theory, measured))
+    theories = [predict(graph, network[0], batch) for network in networks]
+    effects = [Effect(name, theory) for name, theory in zip(names, theories, strict=True)]
+    if batch is not None:
+        # One label a layer: a start may leave a layer to the theory that another does not.
+        ends = {layer.name: layer.label for theory in theories for layer in theory.layers}
+        effects = [
+            replace(effect, measured=measure(graph, network, [*ends.values()], batch, plan.seed))
+            for effect, network in zip(effects, networks, strict=True)
+        ]
     cuts = dict.fromkeys(cut for effect in effects for cut in effect.theory.cuts)
     reasons = tuple(f"the theory is cut at {cut}" for cut in cuts)
     return Comparison(names, rows, effects, reasons, batch, seeds)

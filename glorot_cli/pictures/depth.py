@@ -35,8 +35,8 @@ def plot_effects(
     panels = figure.subplots(2, 1, sharex=True) if is_column else figure.subplots(1, 2)
     for panel, what in zip(panels, ("activation", "gradient"), strict=True):
         for index, effect in enumerate(effects):
-            _curve(panel, effect, index, what)
-        _finish(panel, f"std of {what}s", [layer.name for layer in effects[0].theory.layers],
+            _curve(panel, effect, found.layers, index, what)
+        _finish(panel, f"std of {what}s", found.layers,
                 labelled=not (is_column and what == "activation"))  # fmt: skip
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=2 if is_column else len(names),
@@ -45,28 +45,34 @@ def plot_effects(
     save(figure, path, **how)
 
 
-def _curve(panel: Any, effect: Effect, index: int, what: str) -> None:
+def _curve(panel: Any, effect: Effect, names: Sequence[str], index: int, what: str) -> None:
     colour, marker, style = LINES[index % len(LINES)]
-    layers = effect.theory.layers
-    line = [_seen(math.sqrt(getattr(layer, f"{what}_square"))) for layer in layers]
-    panel.plot(range(len(line)), line, color=colour, linestyle=style, linewidth=1.3,
+    layers = [effect.by_name.get(name) for name in names]
+    places = range(len(names))
+    line = [_root(None if x is None else getattr(x, f"{what}_square")) for x in layers]
+    panel.plot(places, line, color=colour, linestyle=style, linewidth=1.3,
                label=effect.initializer)  # fmt: skip
     if effect.measured is None:
-        panel.plot(range(len(line)), line, color=colour, marker=marker, linestyle="none",
-                   markersize=3.0, markevery=max(1, len(line) // 12))  # fmt: skip
+        panel.plot(places, line, color=colour, marker=marker, linestyle="none", markersize=3.0,
+                   markevery=max(1, len(line) // 12))  # fmt: skip
         return
-    points = [effect.measured[layer.label] for layer in layers]
-    squares = [getattr(point, f"{what}_square") for point in points]
-    errors = [getattr(point, f"{what}_error") for point in points]
-    low = [_seen(math.sqrt(max(0.0, s - 2.0 * e))) for s, e in zip(squares, errors, strict=True)]
-    high = [_seen(math.sqrt(s + 2.0 * e)) for s, e in zip(squares, errors, strict=True)]
-    panel.fill_between(range(len(line)), low, high, color=colour, alpha=0.2, linewidth=0)
-    panel.plot(range(len(line)), [_seen(math.sqrt(s)) for s in squares], color=colour,
-               marker=marker, linestyle="none", markersize=3.2)  # fmt: skip
+    points = [None if x is None else effect.measured.get(x.label) for x in layers]
+    pairs = [
+        (math.nan, math.nan) if at is None
+        else (getattr(at, f"{what}_square"), 2.0 * getattr(at, f"{what}_error"))
+        for at in points
+    ]  # fmt: skip
+    panel.fill_between(places, [_root(s - e) for s, e in pairs], [_root(s + e) for s, e in pairs],
+                       color=colour, alpha=0.2, linewidth=0)  # fmt: skip
+    panel.plot(places, [_root(s) for s, _ in pairs], color=colour, marker=marker,
+               linestyle="none", markersize=3.2)  # fmt: skip
 
 
-def _seen(value: float) -> float:
-    return value if 0.0 < value < math.inf else math.nan
+def _root(square: float | None) -> float:
+    """Return the root of what a logarithmic axis can show, else what leaves a gap."""
+    if square is None or not 0.0 < square < math.inf:
+        return math.nan
+    return math.sqrt(square)
 
 
 def _finish(panel: Any, title: str, names: Sequence[str], *, labelled: bool) -> None:
@@ -82,7 +88,7 @@ def _finish(panel: Any, title: str, names: Sequence[str], *, labelled: bool) -> 
 
 
 def _caption(found: Comparison) -> str:
-    text = f"lines: theory in the wide limit; {len(found.effects[0].theory.layers)} layers"
+    text = f"lines: theory in the wide limit; {len(found.layers)} layers"
     if found.batch is None:
         return text
     seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"

@@ -32,7 +32,10 @@ def check_kept(entry: TensorEntry, item: Mapping[str, object], path: KeyPath) ->
         return
     for axis, size in enumerate(entry.shape or ()):
         if not size:
-            raise SpecError(f"expected {POSITIVE}, found 0", (*path, "shape", axis))
+            written = item.get("shape")
+            text = written[axis] if isinstance(written, list) else written
+            found = f"0 ({shown(text)})" if isinstance(text, str) else "0"
+            raise SpecError(f"expected {POSITIVE}, found {found}", (*path, "shape", axis))
     if entry.dtype in KEPT_BITS:
         raise SpecError(
             f"elements of {entry.dtype} are not drawn; keep the tensor of a file with keep: true",

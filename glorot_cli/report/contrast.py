@@ -144,19 +144,21 @@ def print_comparison(found: Comparison) -> None:
         _print_columns(title, ["name", "shape"], found.names, rows)
     if not found.effects:
         return
-    layers = [effect.theory.layers for effect in found.effects]
     quantities: list[tuple[str, Callable[[LayerEffect], float | None]]] = [
         ("std of activations, in the wide limit", lambda layer: layer.activation_std),
         ("std of gradients, in the wide limit", lambda layer: layer.gradient_std),
         ("chi, the factor of a gradient's squared length", lambda layer: layer.chi),
         ("xi, the layers over which a gradient changes by e", lambda layer: layer.depth_scale),
     ]
-    for title, quantity in quantities if layers[0] else ():
-        tops = [max((quantity(x) or 0.0 for x in each), default=0.0) for each in layers]
+    by_name = [effect.by_name for effect in found.effects]
+    for title, quantity in quantities if found.layers else ():
+        tops = [max((quantity(x) or 0.0 for x in each.values()), default=0.0) for each in by_name]
         rows = []
-        for at in zip(*layers, strict=True):
-            cells = [_with_bar(quantity(x), top) for x, top in zip(at, tops, strict=True)]
-            rows.append([at[0].name, *cells])
+        for name in found.layers:
+            at = [each.get(name) for each in by_name]
+            values = [None if x is None else quantity(x) for x in at]
+            cells = [_with_bar(value, top) for value, top in zip(values, tops, strict=True)]
+            rows.append([name, *cells])
         _print_columns(title, ["layer"], found.names, rows)
     if found.batch is not None:
         for what in ("activation", "gradient"):

@@ -1,6 +1,8 @@
 """Random networks whose predicted mean squares are compared with those that Keras measures.
 
-python -m tests.interop.effect_networks COUNT SEED
+python -m tests.interop.effect_networks COUNT SEED [--small]
+
+With --small the networks have at most 12 layers, and those of tests/effect_cases.py are tried too.
 """
 
 from __future__ import annotations
@@ -8,12 +10,14 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import glorot_cli as glorot
 from glorot_cli.effects.graph import make_graph
 from glorot_cli.effects.mean_field import predict
 from glorot_cli.effects.measurement import measure
+from tests.effect_cases import NETWORKS
 
 Entry = dict[str, Any]
 
@@ -23,6 +27,7 @@ STARTS: tuple[Any, ...] = (
     "he_normal", "he_uniform", "lecun_normal", "glorot_uniform",
     {"name": "orthogonal", "gain": 1.3}, {"name": "variance_scaling", "scale": 1.5},
 )  # fmt: skip
+DEPTHS, SMALL = (5, 8, 12, 20, 30, 60), (5, 8, 12)
 NORMS = ("BatchNormalization", "LayerNormalization", "RMSNormalization")
 
 
@@ -36,9 +41,9 @@ class Off(NamedTuple):
     error: float
 
 
-def network(rng: random.Random) -> tuple[str, Entry]:
+def network(rng: random.Random, depths: Sequence[int] = DEPTHS) -> tuple[str, Entry]:
     """Return a random network of 5 to 60 dense layers, and what it is, in a few words."""
-    depth = rng.choice((5, 8, 12, 20, 30, 60))
+    depth = rng.choice(depths)
     function, start = rng.choice(FUNCTIONS), rng.choice(STARTS)
     norm = rng.choice((None, None, *NORMS))
     kind = rng.choice(("chain", "chain", "before", "after", "gated", "two branches"))
@@ -120,11 +125,13 @@ def compared(spec: Entry, seed: int) -> tuple[int, list[Off]]:
     return 2 * len(layers), off
 
 
-def main(count: int, seed: int) -> int:
+def main(count: int, seed: int, *, small: bool) -> int:
     """Compare random networks, and print what is off."""
+    depths = SMALL if small else DEPTHS
+    networks = [network(random.Random(f"{seed}/{index}"), depths) for index in range(count)]
+    networks += list(NETWORKS.items()) if small else []
     good = 0
-    for index in range(count):
-        words, spec = network(random.Random(f"{seed}/{index}"))
+    for index, (words, spec) in enumerate(networks):
         started = time.monotonic()
         total, off = compared(spec, 1000 * seed + index)
         good += not off
@@ -133,9 +140,9 @@ def main(count: int, seed: int) -> int:
         for each in off[:3]:
             print(f"      {each.layer} {each.kind}: predicted {each.predicted:.4g}, measured "
                   f"{each.measured:.4g} +- {each.error:.2g}")  # fmt: skip
-    print(f"{good} of {count} networks as predicted at every layer")
-    return 0 if good == count else 1
+    print(f"{good} of {len(networks)} networks as predicted at every layer")
+    return 0 if good == len(networks) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), small="--small" in sys.argv))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import glorot_cli as glorot
 from glorot_cli.dtypes import ITEM_SIZES, PRECISIONS
 
+torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.interop
 SPECS = Path(__file__).resolve().parents[2] / "sample_specs"
 

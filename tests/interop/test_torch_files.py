@@ -11,6 +11,8 @@ import glorot_cli as glorot
 from glorot_cli.dtypes import numpy_dtype
 from glorot_cli.formats.elements import Elements
 from glorot_cli.formats.reading import read_headers
+
+pytest.importorskip("torch")
 from tests.interop.torch_files import described, samples
 
 pytestmark = pytest.mark.interop
