@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -747,6 +748,26 @@ def test_what_was_put_aside_is_put_back_before_anything_else(run: Run, here: Pat
     assert sorted(path.name for path in Path("f").iterdir()) == ["manifest.json", "w.npy"]
     shutil.copytree("f", ".f.0badf00d.glorot-old")
     assert run("init", "spec.yaml", "-o", "f/", "-f", "--quiet") == (0, "", "")
+    assert not list(here.glob(".*"))
+
+
+def test_a_folder_gets_its_name_back_where_the_new_one_cannot_take_it(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npy_folder()
+    kept = Path("f/w.npy").read_bytes()
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if not target.exists() and target == here / "f" and (self / "w.npy").read_bytes() != kept:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(folders, "_exchange", lambda *_: False)
+    code, _, err = run("init", "spec.yaml", "-o", "f/", "-f", "--quiet", "--seed", "99")
+    assert (code, err) == (2, f"glorot: cannot write {here}/f: Input/output error\n")
+    assert Path("f/w.npy").read_bytes() == kept
     assert not list(here.glob(".*"))
 
 
