@@ -20,6 +20,7 @@ from glorot_cli.effects.graph import make_graph
 from glorot_cli.effects.mean_field import LayerEffect, predict
 from glorot_cli.effects.windows import Window
 from glorot_cli.initializers.automatic import SCALES, scale_after
+from tests.effect_cases import NETWORKS
 
 Planned = Callable[..., glorot.Plan]
 Run = Callable[..., tuple[int, str, str]]
@@ -307,6 +308,36 @@ def test_torch_and_keras_models_within_others(planned: Planned) -> None:
     found = dense(planned(input_shape=[3], layers=layers))
     assert [layer.name for layer in found] == ["sequential/dense", "dense_1"]
     assert found[-1].gradient_square == 1.0
+
+
+# By layers of all kinds: what tests/interop/test_effects.py has measured, as it was predicted then
+
+PREDICTED = {
+    "convolutions and pooling": (0.98183172, 0.0026708581),
+    "shapes": (1.3375154, 0.0015743954),
+    "joins": (1.7777742, 0.44400953),
+    "depthwise": (0.00022291691, 7.6174889e-07),
+    "attention": (1.0935119, 1),
+    "gated recurrent": (0.12528178, 0.22222222),
+    "memory": (0.03605787, 0.22222222),
+    "recurrent": (0.7087476, 0.22222222),
+    "torch recurrent": (0.0050066111, 0.010640805),
+    "torch": (0.0083719399, 1.4206441e-05),
+    "encoder": (0.99999038, 0.92089532),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_predicted_as_they_were_when_they_were_measured(
+    name: str, planned: Planned
+) -> None:
+    plan = planned(**NETWORKS[name])
+    found = predict(make_graph(plan), {tensor.name: tensor for tensor in plan.tensors})
+    assert found.cuts == ()
+    layers = found.layers
+    assert (layers[-1].activation_square, layers[0].gradient_square) == pytest.approx(
+        PREDICTED[name], rel=1e-6
+    )
 
 
 # Side by side

@@ -468,8 +468,7 @@ def jax_trial(model: tuple[dict[str, Any], Callable[..., Any]], folder: Path) ->
     def spreads(p: dict[str, Any]) -> Spreads:
         return {str(i): float(value.std()) for i, value in enumerate(apply(p, x))}
 
-    @jax.jit
-    def step(p: Any, m: Any) -> Any:
+    def stepped(p: Any, m: Any) -> Any:
         def loss(p: Any) -> Any:
             *_, logits = apply(p, x)
             return -jax.nn.log_softmax(logits)[jnp.arange(64), y].mean()
@@ -477,6 +476,8 @@ def jax_trial(model: tuple[dict[str, Any], Callable[..., Any]], folder: Path) ->
         value, grads = jax.value_and_grad(loss)(p)
         m = jax.tree.map(lambda a, g: 0.9 * a + g, m, grads)
         return jax.tree.map(lambda a, b: a - 0.02 * b, p, m), m, value
+
+    step = jax.jit(stepped)
 
     def train(p: Any) -> tuple[Any, Any, float]:
         m, value = jax.tree.map(jnp.zeros_like, p), jnp.zeros(())

@@ -27,13 +27,13 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_networks_do_what_is_predicted() -> None:
     # In a process of its own: Keras has another backend here.
-    command = [sys.executable, "-m", "tests.interop.effect_networks", "8", "0", "--small"]
+    command = [sys.executable, "-m", "tests.interop.effect_networks", "4", "0", "--small"]
     environment = {name: text for name, text in os.environ.items() if name != "KERAS_BACKEND"}
     found = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stdout + found.stderr
-    assert found.stdout.endswith(f"{8 + len(NETWORKS)} of {8 + len(NETWORKS)} networks as "
+    assert found.stdout.endswith(f"{4 + len(NETWORKS)} of {4 + len(NETWORKS)} networks as "
                                  "predicted at every layer\n")  # fmt: skip
 
 
