@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,7 +147,8 @@ def _beside(
     """Return the texts beside a model's weights, if the output is the folder of a model."""
     from glorot_cli.derive.models import texts_beside
 
-    if config is not None:
+    # That of a folder or of weights may be given once more.
+    if config is not None and os.path.realpath(config) != os.path.realpath(model.path):
         raise GlorotError(f"--config: {model.path} is the configuration already; leave it out")
     if format not in (None, "safetensors"):
         return None
