@@ -684,6 +684,13 @@ def changed(name: str, layer: int, **changes: Any) -> Any:
     return data
 
 
+def without_shapes(data: Any) -> Any:
+    """Return the configuration of a Sequential as Keras 2 writes it, which says no inner shapes."""
+    for layer in data["config"]["layers"]:
+        layer.pop("build_config", None)
+    return data
+
+
 LIMITS = "write its weights under tensors, such as"
 
 
@@ -691,7 +698,7 @@ LIMITS = "write its weights under tensors, such as"
     ("data", "message"),
     [
         (
-            changed("sequential", 1, class_name="Lambda", config={"name": "f"}),
+            without_shapes(changed("sequential", 1, class_name="Lambda", config={"name": "f"})),
             f"the layer 'f' is of a type that is not known, 'Lambda'; {LIMITS} f/kernel: "
             "{shape: [64, 10], axes: IO, initializer: glorot_uniform}",
         ),
@@ -738,6 +745,142 @@ LIMITS = "write its weights under tensors, such as"
 )  # fmt: skip
 def test_a_wrong_configuration_is_one_clear_error(data: Any, message: str) -> None:
     assert said(data) == f"x.json: {message}"
+
+
+def keras_2(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a Sequential of Keras 2 of some layers between two Dense."""
+    first = {"units": 3, "batch_input_shape": [None, 4]}
+    named = [
+        {"class_name": kind, "config": {"name": f"layer_{i}", **more}}
+        for i, (kind, more) in enumerate((("Dense", first), *layers, ("Dense", {"units": 2})))
+    ]
+    return {"class_name": "Sequential", "config": {"name": "s", "layers": named}}
+
+
+@pytest.mark.parametrize(
+    ("layer", "width"),
+    [
+        (("Lambda", {"function": ["code", None, None], "output_shape": [6]}), 6),
+        (("Lambda", {"output_shape": {"class_name": "__tuple__", "items": [5]}}), 5),
+        (("TFOpLambda", {"function": "math.multiply"}), 3),
+        (("TensorFlowOpLayer", {"node_def": {"op": "Relu"}}), 3),
+        (("HardSwish", {"trainable": True}), 3),
+        (("FixedDropout", {"rate": 0.2, "noise_shape": None, "seed": 7}), 3),
+    ],
+)
+def test_a_layer_without_weights_is_passed_over(
+    layer: tuple[str, dict[str, Any]], width: int, run: Run
+) -> None:
+    Path("x.json").write_text(json.dumps(keras_2(layer)), "utf-8")
+    code, out, err = run("plan", "x.json", "--json")
+    assert code == 0
+    assert err == (
+        "note: passed over as a layer without weights, for its type is not known: layer_1 "
+        f"({layer[0]})\n"
+    )
+    shapes = {t["name"]: t["shape"] for t in json.loads(out)["tensors"]}
+    assert shapes == {
+        "layer_0/kernel": [4, 3], "layer_0/bias": [3], "layer_2/kernel": [width, 2],
+        "layer_2/bias": [2],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ("Lambda", {}),
+        ("Lambda", {"output_shape": [[3], [3]]}),
+        ("Lambda", {"output_shape": ["code", None, None]}),
+        ("TFOpLambda", {"function": "reshape"}),
+        ("Mystery", {}),
+        # These may have weights, whatever is said of shapes.
+        ("Swish", {"beta_initializer": "ones"}),
+        ("Swish", {"units": 1}),
+        ("Swish", {"sizes": [3, 4]}),
+    ],
+)
+def test_a_layer_whose_shape_nothing_states_is_an_error(layer: tuple[str, Any]) -> None:
+    message = said(keras_2(layer))
+    assert message.startswith(
+        f"x.json: the layer 'layer_1' is of a type that is not known, '{layer[0]}'; {LIMITS} "
+    )
+
+
+@pytest.mark.parametrize("kind", ["LayerScale", "MyDense", "TokenMixer", "PatchEncoder"])
+def test_a_name_may_say_that_a_layer_has_weights(kind: str) -> None:
+    data = keras_2((kind, {}))
+    data["config"]["layers"][2]["build_config"] = {"input_shape": [None, 3]}
+    assert "'layer_1' is of a type that is not known" in said(data)
+
+
+def test_what_follows_states_the_shape_of_an_unknown_layer() -> None:
+    data = keras_2(("Mystery", {"factor": 0.5}), ("Mystery", {}))
+    for layer, shape in zip(data["config"]["layers"][2:], ([None, 7], [None, 5]), strict=True):
+        layer["build_config"] = {"input_shape": shape}
+    spec = derive_spec("x.json") if said_nothing(data) else {}
+    assert [entry.get("input_shape") for entry in spec["layers"]] == [None, [7], [5], None]
+    assert read_back(spec)["layer_3/kernel"].shape == (5, 2)
+
+
+def said_nothing(data: object) -> bool:
+    return Path("x.json").write_text(json.dumps(data), "utf-8") > 0
+
+
+def test_calls_of_an_unknown_layer_stand_in_a_graph() -> None:
+    def made(kind: str, name: str, *nodes: Any, **more: Any) -> dict[str, Any]:
+        return {"class_name": kind, "name": name, "config": {"name": name, **more},
+                "inbound_nodes": list(nodes)}  # fmt: skip
+
+    layers = [
+        made("InputLayer", "x", batch_input_shape=[None, 8]),
+        made("Dense", "a", [["x", 0, 0, {}]], units=4),
+        made("TFOpLambda", "op", ["a", 0, 0, {"y": 2.0}], function="math.multiply"),
+        made("TFOpLambda", "sum", ["op", 0, 0, {"y": ["a", 0, 0]}], function="__operators__.add"),
+        made("Swish", "swish", [["sum", 0, 0, {}]], [["x", 0, 0, {}]]),
+        made("Dense", "b", [["swish", 0, 0, {}]], units=3),
+        made("Dense", "c", [["swish", 1, 0, {}]], units=2),
+    ]
+    inner = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]],
+             "output_layers": [["b", 0, 0], ["c", 0, 0]]}  # fmt: skip
+    assert said_nothing({"class_name": "Functional", "config": inner})
+    plan = read_back(derive_spec("x.json"))
+    assert {t.name: t.shape for t in plan.tensors if t.name.endswith("kernel")} == {
+        "a/kernel": (8, 4), "b/kernel": (4, 3), "c/kernel": (8, 2),
+    }  # fmt: skip
+    layers[2]["config"]["function"] = "reshape"
+    message = said({"class_name": "Functional", "config": inner})
+    assert "the layer 'op' is of a type that is not known, 'TFOpLambda'" in message
+
+
+def test_an_archive_s_weights_show_that_an_unknown_layer_has_some(planned: Planned) -> None:
+    data = keras_2(("Mystery", {}))
+    data["config"]["layers"][2]["build_config"] = {"input_shape": [None, 3]}
+    assert said_nothing(data)
+    for weighs in (False, True):
+        glorot.write_weights(read_back(derive_spec("x.json")), "model.weights.h5")
+        with h5py.File("model.weights.h5", "a") as file:
+            del file.attrs["glorot"]
+            if weighs:
+                file["layers/mystery/vars/0"] = np.ones(3, "f4")
+        with zipfile.ZipFile("x.keras", "w") as archive:
+            archive.write("x.json", "config.json")
+            archive.write("model.weights.h5")
+        if not weighs:
+            assert derive_spec("x.keras") == derive_spec("x.json")
+            Path("model.weights.h5").unlink()
+    assert refusal("x.keras") == (
+        "x.keras: a layer of a type that is not known has weights, layers/mystery/vars/0; write a "
+        "spec that has them under tensors"
+    )
+
+
+def test_variables_are_in_the_order_of_their_numbers() -> None:
+    with h5py.File("x.weights.h5", "w", track_order=False) as file:
+        for number in (10, 2, 0, 11, 1):
+            file[f"layers/mystery/vars/{number}"] = np.ones(number + 1, "f4")
+    names = [f"layers/mystery/vars/{number}" for number in (0, 1, 2, 10, 11)]
+    assert [tensor.name for tensor in read_headers("x.weights.h5").tensors] == names
+    assert [tensor.name for tensor in read_back(derive_spec("x.weights.h5")).tensors] == names
 
 
 def test_a_layer_that_is_called_on_itself() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glorot_cli.derive.derived import Derived
 from glorot_cli.derive.text import spec_text
-from glorot_cli.errors import FormatError, GlorotError
+from glorot_cli.errors import FormatError, GlorotError, listed
 from glorot_cli.formats.remote import is_url
 
 if TYPE_CHECKING:
@@ -99,7 +100,6 @@ def derive(
         GlorotError: if it says itself how it starts, and `start` too.
     """
     # None of these is for a config.json or a spec, which most are.
-    from glorot_cli.derive.keras_config import read_config, spec_of_config
     from glorot_cli.formats import npz
     from glorot_cli.formats.foreign import foreign_kind
     from glorot_cli.formats.reading import is_torch, read_headers
@@ -112,7 +112,7 @@ def derive(
         is_config = is_config and key is None and not is_torch(file)
         if is_config and not foreign_kind(file):
             check_start(start, file)
-            return Derived(_carried(file) or spec_of_config(read_config(file), str(file)))
+            return _of_config(file)
     except OSError as error:
         raise FormatError(f"cannot read {file}: {error.strerror}") from None
     return derive_stored(read_headers(file, key), start, with_state=with_state)
@@ -167,17 +167,32 @@ def derive_spec(path: str | os.PathLike[str], key: str | None = None) -> dict[st
     return derive(path, key=key).spec
 
 
-def _carried(file: Path) -> dict[str, Any] | None:
-    """Return the spec that the weights in a .keras archive carry, if there are such."""
-    from glorot_cli.derive.weights import carried_spec
+def _of_config(file: Path) -> Derived:
+    """Return the spec of a Keras configuration, or that of the weights in its .keras archive.
+
+    Raises:
+        FormatError: if it means no spec, or leaves out weights that the archive has.
+    """
+    from glorot_cli.derive.keras_config import read_config, spec_of_config
+    from glorot_cli.derive.weights import carried_spec, left_out
     from glorot_cli.formats.reading import read_headers
     from glorot_cli.formats.zips import is_zip
 
-    try:
-        stored = read_headers(file) if is_zip(file) else None
-    except FormatError:
-        return None
-    return None if stored is None else carried_spec(stored)
+    stored = None
+    if is_zip(file):
+        with contextlib.suppress(FormatError):
+            stored = read_headers(file)
+    carried = None if stored is None else carried_spec(stored)
+    if carried is not None:
+        return Derived(carried)
+    derived = spec_of_config(read_config(file), str(file))
+    missing = left_out(stored, derived.spec) if stored and derived.remarks else ()
+    if missing:
+        raise FormatError(
+            f"{file}: a layer of a type that is not known has weights, {listed(missing)}; write a "
+            "spec that has them under tensors"
+        )
+    return derived
 
 
 def comments(derived: Derived) -> tuple[str, ...]:

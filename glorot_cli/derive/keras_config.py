@@ -7,21 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from glorot_cli.derive.derived import Derived
 from glorot_cli.derive.keras_graph import (
     CLASS_NAMES,
+    Call,
     UnplacedError,
     histories,
     in_order,
     masks_matter,
     read_calls,
 )
+from glorot_cli.derive.keras_values import (
+    dtype_of,
+    initializer_of,
+    sequential_shape,
+    without_batch,
+)
+from glorot_cli.derive.weightless import built_input, has_no_weights, keeps_shape, stated_output
 from glorot_cli.dialects.keras.core import ActivationName
 from glorot_cli.dialects.keras.table import LAYERS
-from glorot_cli.errors import FormatError, shown
+from glorot_cli.errors import FormatError, listed, shown
 from glorot_cli.formats import zips
 from glorot_cli.formats.texts import TooManyError, parse_json
-from glorot_cli.initializers import CLASS_NAMES as INITIALIZER_NAMES
-from glorot_cli.initializers import INITIALIZERS
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]
@@ -71,14 +78,18 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def spec_of_config(config: Config, path: str) -> Entry:
+def spec_of_config(config: Config, path: str) -> Derived:
     """Turn a model's configuration into a spec in the Keras dialect.
 
+    A layer that the dialect does not know is passed over, with a remark, where it has no weights
+    and the configuration states or implies the shape that it leaves.
+
     Raises:
-        FormatError: at a layer that the dialect does not know.
+        FormatError: at any other layer that the dialect does not know.
     """
+    reader = _Reader(path)
     try:
-        return _Reader(path).model(config)
+        return Derived(reader.model(config), remarks=reader.remarks())
     except KeyError as error:
         raise FormatError(
             f"{path}: expected a Keras 3 configuration, in which {shown(error.args[0])} is missing"
@@ -93,15 +104,27 @@ class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
         self.depth = 0
+        self.passed_over: list[str] = []
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say which layers were passed over."""
+        if not self.passed_over:
+            return ()
+        one = len(self.passed_over) == 1
+        what, their = ("a layer", "its type is") if one else ("layers", "their types are")
+        return (
+            f"passed over as {what} without weights, for {their} not known: "
+            f"{listed(self.passed_over, 20)}",
+        )
 
     def model(self, config: Config) -> Entry:
         """Return the spec of a whole model."""
         inner = config["config"]
         if config["class_name"] == "Sequential":
             layers = inner["layers"]
-            shape = _sequential_shape(inner)
+            shape = sequential_shape(inner)
             spec: Entry = {} if shape is None else {"input_shape": shape}
-            return {**spec, "layers": self.chain(layers)}
+            return {**spec, "layers": self.chain(layers, ends=True)}
         if config["class_name"] not in MODELS:
             raise FormatError(
                 f"{self.path}: {shown(config['class_name'])} is neither Sequential nor Functional; "
@@ -114,15 +137,37 @@ class _Reader:
             spec = {"inputs": inputs} if name != "input" else {"input_shape": inputs[name]}
         return {**spec, "outputs": outputs, "layers": entries}
 
-    def chain(self, layers: list[Config]) -> list[Entry]:
-        """Return the entries of a Sequential."""
-        return [self.layer(layer) for layer in layers if layer["class_name"] != "InputLayer"]
+    def chain(self, layers: list[Config], *, ends: bool = False) -> list[Entry]:
+        """Return the entries of a Sequential, whose output nothing is called on if it `ends`."""
+        layers = [layer for layer in layers if layer["class_name"] != "InputLayer"]
+        entries = []
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if self.is_known(layer):
+                entries.append(self.layer(layer))
+                continue
+            shape = stated_output(layer) or (None if after is None else built_input(after))
+            if shape is None and not keeps_shape(layer) and not (ends and after is None):
+                raise FormatError(self._unknown(layer))
+            entries.append(self.identity(layer, layer["config"]["name"], shape))
+        return entries
+
+    def is_known(self, layer: Config) -> bool:
+        """Tell whether the dialect knows a layer, or whether it must, as none without weights."""
+        return (_kind(layer) in LAYERS and _is_kerass(layer)) or not has_no_weights(layer)
+
+    def identity(self, layer: Config, label: str, shape: Any) -> Entry:
+        """Return the entry of what stands for a layer that is passed over."""
+        name = f"{layer['config']['name']} ({layer['class_name']})"
+        if name not in self.passed_over:
+            self.passed_over.append(name)
+        entry: Entry = {"type": "Identity", "name": label}
+        return entry if shape is None else {**entry, "input_shape": shape}
 
     def graph(self, config: Config) -> tuple[list[Entry], dict[str, Any], list[str]]:
         """Return the entries of a Functional, each after what it is called on."""
         layers = {layer["name"]: layer for layer in config["layers"]}
         inputs = {
-            name: _without_batch(layers[name]["config"])
+            name: without_batch(layers[name]["config"])
             for name in histories(config["input_layers"])
         }
         models = [name for name, each in layers.items() if _kind(each) == "Functional"]
@@ -146,6 +191,8 @@ class _Reader:
             if call.stands_in:
                 shape = shapes.get(call.label, call.main[0].shape)
                 entry = {"type": "Identity", "name": call.label, "input_shape": shape, **named}
+            elif not self.is_known(layers[call.layer]):
+                entry = {**self.unknown_call(layers[call.layer], call, shapes), **named}
             elif call.label != call.layer:
                 entry = {"shared": call.layer, "name": call.label, **named}
             else:
@@ -154,6 +201,19 @@ class _Reader:
                     entry["input_shape"] = call.main[0].shape
             entries.append(entry)
         return entries, inputs, outputs
+
+    def unknown_call(self, layer: Config, call: Call, shapes: Mapping[str, Any]) -> Entry:
+        """Return what stands for a call of a layer that is passed over."""
+        shape = shapes.get(call.label) or stated_output(layer)
+        keeps = keeps_shape(layer)
+        if shape is None and keeps:
+            shape = call.main[0].shape
+        if shape is None and not keeps:
+            raise FormatError(self._unknown(layer))
+        entry = self.identity(layer, call.label, shape)
+        # Of several whose shapes are not stated the output's is the one they are broadcast to.
+        several = shape is None and len(call.inputs) > 1
+        return {**entry, "type": "Add"} if several else entry
 
     def layer(self, layer: Config) -> Entry:
         """Return a layer's entry."""
@@ -168,11 +228,11 @@ class _Reader:
         kind = _kind(layer)
         config = layer["config"]
         if kind not in LAYERS or not _is_kerass(layer):
-            raise FormatError(self._unknown(str(layer["class_name"]), config))
+            raise FormatError(self._unknown(layer))
         entry: Entry = {"type": kind, "name": config["name"]}
         if config.get("trainable") is False:
             entry["trainable"] = False
-        dtype = _dtype(config.get("dtype"))
+        dtype = dtype_of(config.get("dtype"))
         if (isinstance(dtype, str) and "int8" in dtype) or config.get("quantization_mode"):
             raise FormatError(
                 f"{self.path}: the layer {shown(config['name'])} is quantised to int8, whose "
@@ -217,7 +277,7 @@ class _Reader:
             return self._activation(kind, value)
         if isinstance(value, Mapping) and "class_name" in value:
             if key.endswith("_initializer"):
-                return _initializer(value)
+                return initializer_of(value)
             if value["class_name"] == "StackedRNNCells":
                 return [self.layer(cell) for cell in value["config"]["cells"]]
             entry = self.layer(value)
@@ -239,8 +299,8 @@ class _Reader:
             return none
         return none if value == "linear" else value
 
-    def _unknown(self, kind: str, config: Config) -> str:
-        name = config.get("name", "layer")
+    def _unknown(self, layer: Config) -> str:
+        kind, name = str(layer["class_name"]), layer["config"].get("name", "layer")
         return (
             f"{self.path}: the layer {shown(name)} is of a type that is not known, {shown(kind)}; "
             f"write its weights under tensors, such as {name}/kernel: {{shape: [64, 10], axes: IO, "
@@ -259,52 +319,3 @@ def _is_kerass(layer: Config) -> bool:
         None,
         layer["class_name"],
     )
-
-
-# What Keras 1 and 2 called these.
-_OLD_NAMES = {
-    "uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones",
-    "OrthogonalInitializer": "orthogonal", "IdentityInitializer": "identity",
-}  # fmt: skip
-
-
-def _initializer(value: Config) -> Any:
-    name = str(value["class_name"])
-    name = name.removesuffix("Initializer").removesuffix("V2")
-    snake = str(INITIALIZER_NAMES.get(name, _OLD_NAMES.get(name, name)))
-    parameters = (
-        inspect.signature(INITIALIZERS[snake].function).parameters
-        if (snake in INITIALIZERS)
-        else {}
-    )
-    arguments = {
-        key: item
-        for key, item in value["config"].items()
-        if item is not None
-        and key not in ("input_axes", "output_axes")
-        and not (key in parameters and parameters[key].default == item)
-    }
-    return {"name": snake, **arguments} if arguments else snake
-
-
-def _dtype(value: Any) -> Any:
-    """Read a dtype or a policy's; a mixed policy keeps its variables in float32."""
-    if isinstance(value, Mapping):
-        value = value["config"]["name"]
-    if isinstance(value, str) and value.startswith("mixed_"):
-        return "float32"
-    return value
-
-
-def _without_batch(config: Config) -> Any:
-    shape = config.get("batch_shape") or config.get("batch_input_shape")
-    return None if shape is None else list(shape[1:])
-
-
-def _sequential_shape(config: Config) -> Any:
-    first = config["layers"][0]
-    if first["class_name"] == "InputLayer":
-        return _without_batch(first["config"])
-    # Keras 2 says it of the first layer.
-    shape = config.get("build_input_shape") or first["config"].get("batch_input_shape")
-    return None if shape is None else list(shape[1:])

@@ -209,6 +209,18 @@ def carried_spec(file: StoredFile) -> Entry | None:
     return dict(spec)
 
 
+def left_out(file: StoredFile, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the numbers in a .keras archive that no layer of a spec has; a generator's are none."""
+    planned = make_plan(load_spec(spec)).tensors
+    places = {place for t in planned for place in (t.group, t.also_group)}
+    state = optimizer_state(tensor.name for tensor in file.tensors)
+    return tuple(
+        tensor.name
+        for tensor in file.tensors
+        if tensor.dtype in PRECISIONS and tensor.name not in state and tensor.name not in places
+    )
+
+
 def check_against(file: StoredFile, plan: Plan) -> None:
     """Check that a file holds the tensors that its provenance speaks of.
 
