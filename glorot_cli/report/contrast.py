@@ -176,7 +176,9 @@ def print_comparison(found: Comparison) -> None:
 
 
 def _with_bar(value: float | None, top: float) -> str:
-    if not sys.stdout.isatty() or value is None or not math.isfinite(value):
+    if value is None or math.isnan(value):
+        return ""
+    if not sys.stdout.isatty() or not math.isfinite(value):
         return number(value)
     return f"{number(value)} {bar(value, top)}"
 
