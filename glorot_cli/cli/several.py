@@ -14,7 +14,6 @@ from glorot_cli.cli.options import note
 from glorot_cli.cli.results import Result
 from glorot_cli.cli.writing import Way
 from glorot_cli.errors import GlorotError, explained, listed
-from glorot_cli.formats.replacing import errors_named
 
 if TYPE_CHECKING:
     from glorot_cli.moments import Moments
@@ -76,6 +75,8 @@ def made_folders(outputs: Sequence[str]) -> Iterator[list[Path]]:
     Raises:
         GlorotError: if one cannot be made.
     """
+    from glorot_cli.formats.replacing import errors_named
+
     made: list[Path] = []
     try:
         for output in outputs:
