@@ -541,6 +541,37 @@ def test_an_old_model_of_keras_keeps_its_lists_of_names(run: Run) -> None:
     assert 0.2 < np.abs(kernel).max() <= np.sqrt(6 / (18 + 36))
 
 
+def test_an_old_model_of_keras_keeps_its_configuration(run: Run) -> None:
+    old_h5("old.h5")
+    # Longer than an attribute in an object's header may be.
+    texts = {"model_config": json.dumps({"class_name": "Mine", "config": {"é": "x" * 70_000}}),
+             "keras_version": "2.3.1", "backend": "tensorflow"}  # fmt: skip
+    with h5py.File("old.h5", "a") as file:
+        for number, (key, text) in enumerate(texts.items()):
+            # Keras has written text and bytes.
+            file.attrs[key] = text.encode() if number == 0 else text
+        file.attrs["training_config"] = "{}"
+        file["model_weights"].attrs["backend"] = "not of the root"
+    assert run("init", "old.h5", "-o", "new.h5", "--seed", "1", "-q")[0] == 0
+    with h5py.File("new.h5") as file:
+        assert {key: file.attrs[key] for key in file.attrs if key != "glorot"} == texts
+        assert list(file["model_weights"].attrs) == ["layer_names"]
+    # Not where the file is of another kind.
+    assert run("init", "old.h5", "-o", "new.safetensors", "--seed", "1", "-q")[0] == 0
+    with safetensors.safe_open("new.safetensors", "numpy") as opened:
+        assert "model_config" not in opened.metadata()
+
+
+@pytest.mark.parametrize("value", [np.arange(3), np.array([b"a", b"b"]), 3.5])
+def test_a_configuration_that_is_no_text_is_left(value: Any, run: Run) -> None:
+    old_h5("old.h5")
+    with h5py.File("old.h5", "a") as file:
+        file.attrs["model_config"] = value
+    assert run("init", "old.h5", "-o", "new.h5", "--seed", "1", "-q")[0] == 0
+    with h5py.File("new.h5") as file:
+        assert list(file.attrs) == ["glorot"]
+
+
 def layer(kind: str, name: str, nodes: Any = None, **config: Any) -> dict[str, Any]:
     found = {"class_name": kind, "name": name, "config": {"name": name, **config}}
     return found if nodes is None else {**found, "inbound_nodes": nodes}

@@ -24,7 +24,7 @@ class Derived:
     `guesses` are by the names of tensors; `kept` are not drawn but copied from the file, of which
     `quantised` are weights that nothing can draw; `state` is an optimizer's, and left out;
     `notices` are what the file's reader says, `remarks` what else there is to say of the spec.
-    `attributes` are the lists of names by which Keras reads its older layout.
+    `attributes` are the lists of names, and the texts, by which Keras reads its older layout.
     """
 
     spec: dict[str, Any]

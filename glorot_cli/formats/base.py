@@ -22,7 +22,7 @@ TORCH_NAMES = (f"pytorch_model{TORCH_INDEX}", "pytorch_model.bin")
 LARGEST_MANIFEST = 256 << 20
 
 # The lists of names in Keras's older layout, by their groups and then by their own names.
-KerasNames = Mapping[str, Mapping[str, list[str]]]
+KerasNames = Mapping[str, Mapping[str, list[str] | str]]
 Provenance = Mapping[str, Any]
 # What is written: a file, a folder, files beside each other, or shards, each in its turn.
 Kind = Literal["file", "folder", "set", "shards"]
@@ -43,7 +43,7 @@ class Output:
     `path` is the temporary file or folder, `target` the name that it takes. `largest` is how many
     bytes a file of a set holds; `configuration` is the text of a model's, where the user gave one;
     `checksums` are the CRC-32 of each tensor's bytes, where the writer asks for them; `metadata`
-    are texts of an older file that stay, and `keras_names` the lists in one of Keras's.
+    are texts of an older file that stay, and `keras_names` the lists and texts in one of Keras's.
     """
 
     plan: Plan

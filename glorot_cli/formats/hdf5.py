@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,27 +60,31 @@ def lay_out(output: Output) -> list[Extent]:
             layers.setdefault(tensor.layer, []).append(tensor)
     attributes = _kept_names(output)
     if layers:
-        attributes[""] = ("layer_names", list(layers))
+        attributes[""] = {"layer_names": list(layers)}
     for layer, tensors in layers.items():
         ordered = sorted(tensors, key=lambda tensor: not tensor.trainable)
         names = [tensor.name.removeprefix(f"{layer}/") for tensor in ordered]
-        attributes[layer] = ("weight_names", names)
+        attributes[layer] = {"weight_names": names}
     return _write(output, [t.name for t in plan.tensors], {}, attributes)
 
 
-def _kept_names(output: Output) -> dict[str, tuple[str, list[str]]]:
-    """Return the lists of an older file of Keras's, whose tensors have their names here too."""
+def _kept_names(output: Output) -> dict[str, dict[str, list[str] | str]]:
+    """Return the lists and texts of an older file of Keras's, whose tensors have their names here.
+
+    How its model was trained is none of them: its optimizer's state is left out.
+    """
     held = {tensor.name for tensor in output.plan.tensors}
-    found = {}
-    for group, lists in output.keras_names.items():
+    found: dict[str, dict[str, list[str] | str]] = {}
+    for group, attributes in output.keras_names.items():
         above = f"{group}/" if group else ""
-        for attribute, names in lists.items():
+        for attribute, names in attributes.items():
+            kept = names
             if attribute == "weight_names":
-                names = [name for name in names if above + name in held]
+                kept = [name for name in names if above + name in held]
                 # What an optimizer kept has been left out.
-                if not names and group.partition("/")[0] == "optimizer_weights":
+                if not kept and group.partition("/")[0] == "optimizer_weights":
                     continue
-            found[group] = attribute, names
+            found.setdefault(group, {})[attribute] = kept
     return found
 
 
@@ -87,7 +92,7 @@ def _write(
     output: Output,
     names: list[str],
     aliases: dict[int, str],
-    attributes: dict[str, tuple[str, list[str]]],
+    attributes: Mapping[str, Mapping[str, list[str] | str]],
 ) -> list[Extent]:
     try:
         return _create(output, names, aliases, attributes)
@@ -102,7 +107,7 @@ def _create(
     output: Output,
     names: list[str],
     aliases: dict[int, str],
-    attributes: dict[str, tuple[str, list[str]]],
+    attributes: Mapping[str, Mapping[str, list[str] | str]],
 ) -> list[Extent]:
     import h5py
 
@@ -144,8 +149,13 @@ def _create(
             if index in aliases:
                 above, _, link = aliases[index].rpartition("/")
                 _group(groups, above).links.create_hard(link.encode(), file["/"].id, name.encode())
-        for group, (attribute, values) in attributes.items():
-            _write_names(_group(groups, group), attribute, values)
+        for group, values in attributes.items():
+            for attribute, value in values.items():
+                if isinstance(value, str):
+                    # Of a length of its own, which an object's header has room for.
+                    h5py.Group(_group(groups, group)).attrs[attribute] = value
+                else:
+                    _write_names(_group(groups, group), attribute, value)
     return extents
 
 

@@ -54,9 +54,9 @@ class StoredFile:
     """Hold a file's headers: its format, the text of its provenance, and its tensors.
 
     `labels` are the names of layers by the groups of their variables in Keras's layout; `metadata`
-    are the texts of safetensors; `attributes` are the lists of names by which Keras reads its older
-    layout, by their groups and then by their own names. `notices` are what its user should know of
-    what was read and what was not.
+    are the texts of safetensors; `attributes` are the lists of names, and the texts, by which Keras
+    reads its older layout, by their groups and then by their own names. `notices` are what
+    its user should know of what was read and what was not.
     """
 
     path: Place
@@ -66,7 +66,7 @@ class StoredFile:
     notices: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    attributes: Mapping[str, Mapping[str, list[str] | str]] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, StoredTensor]:
         """Return the tensors by their names."""

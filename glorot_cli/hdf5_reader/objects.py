@@ -14,6 +14,8 @@ from typing import Any
 from glorot_cli.child import RefusedError
 
 LONGEST_LABEL = 1000
+# What Keras says of a whole model in the root of its older layout, besides lists of names.
+MODEL_TEXTS = ("model_config", "keras_version", "backend")
 Shape = tuple[int, ...]
 Request = Mapping[str, Any]
 
@@ -136,7 +138,7 @@ class Walk:
         self._types: dict[str, Any] = {}
         self._counted = self._stored = 0
         self._labels: dict[str, str] = {}
-        self._attributes: dict[str, dict[str, list[str]]] = {}
+        self._attributes: dict[str, dict[str, list[str] | str]] = {}
         self._kept = kept
 
     def listing(self) -> dict[str, Any]:
@@ -215,6 +217,10 @@ class Walk:
             if label is not None:
                 self._labels[path.removesuffix("vars").rstrip("/")] = label
             return
+        for key in MODEL_TEXTS if path == "" else ():
+            text = _plain_text(attributes, key, self._request["provenance"])
+            if text is not None:
+                self._attributes.setdefault(path, {})[key] = text
         for key in ("layer_names", "weight_names"):
             found = _names(attributes, key)
             if found is not None:
@@ -333,14 +339,14 @@ def _natural(link: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     return [(int(p) if i % 2 else 0, b"" if i % 2 else p) for i, p in enumerate(parts)], link
 
 
-def _plain_text(attributes: Any, key: str) -> str | None:
-    """Return an attribute that is a short text."""
+def _plain_text(attributes: Any, key: str, longest: int = LONGEST_LABEL) -> str | None:
+    """Return an attribute that is a text, and not too long."""
     try:
         found = attributes.get(key)
     except (OSError, TypeError, ValueError):
         return None
     found = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
-    return str(found) if isinstance(found, str) and len(found) <= LONGEST_LABEL else None
+    return str(found) if isinstance(found, str) and len(found) <= longest else None
 
 
 def _names(attributes: Any, key: str) -> list[str] | None:

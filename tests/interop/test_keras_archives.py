@@ -176,3 +176,24 @@ def test_a_subclassed_model_takes_raw_tensors_by_their_places(keras: Any) -> Non
         weights = [*model.first.up.weights, *model.first.norm.weights, *model.head.weights]
         for tensor, weight in zip(plan.tensors, weights, strict=True):
             np.testing.assert_array_equal(np.asarray(weight), glorot.draw(plan, tensor.name))
+
+
+def test_an_old_whole_model_is_loaded_as_one(keras: Any) -> None:
+    inputs = keras.Input((4,))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(3)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.ReLU()(hidden)))
+    model.compile("adam", "mse")
+    model.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
+    undraw(model)
+    model.save("old.h5")
+    assert main(["init", "old.h5", "-o", "new.h5", "--seed", "5", "-q"]) == 0
+    loaded = keras.models.load_model("new.h5")
+    with h5py.File("new.h5") as file:
+        kernel = file[f"model_weights/{model.layers[1].name}/{model.layers[1].name}/kernel"][()]
+    for by_name in (None, False, True):
+        if by_name is not None:
+            undraw(loaded)
+            loaded.load_weights("new.h5", by_name=by_name)
+        assert np.asarray(loaded.layers[1].kernel).tobytes() == kernel.tobytes()
+        for path, weight in named_weights(loaded.layers):
+            assert not (np.asarray(weight) == 7).any(), path
