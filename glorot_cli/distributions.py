@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class TruncatedNormal:
         return self.stddev * math.sqrt(_truncated_moments(self.low, self.high)[1])
 
 
+@functools.lru_cache(256)
 def _truncated_moments(low: float, high: float) -> tuple[float, float]:
     """Return the mean and the variance of the standard normal cut to [low, high]."""
     if low > 0.0:

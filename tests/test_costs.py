@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 import glorot_cli as glorot
 from glorot_cli.checks.inspection import inspect_weights
@@ -124,6 +126,15 @@ def test_calls_for_each_further_small_tensor_that_is_verified(tmp_path: Path) ->
     for n in (100, 1100):
         glorot.write_weights(plan_of(n), tmp_path / f"{n}.safetensors", sync=False)
     assert growth(lambda n: verify_weights(tmp_path / f"{n}.safetensors"), 100, 1100) / 2 < 205
+
+
+def test_calls_for_each_further_small_tensor_that_is_inspected(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for n in (100, 600):
+        drawn = rng.uniform(-0.433, 0.433, (n, 16, 16)).astype(np.float32)
+        tensors = {f"{i}.w": kernel for i, kernel in enumerate(drawn)}
+        safetensors.numpy.save_file(tensors, tmp_path / f"{n}.safetensors")
+    assert growth(lambda n: inspect_weights(tmp_path / f"{n}.safetensors"), 100, 600) < 880
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from glorot_cli.fans import Fans
 from glorot_cli.goodness_of_fit import p_values
 from glorot_cli.goodness_of_fit.candidates import named_distributions
 from glorot_cli.goodness_of_fit.fit import FREE, Fit
-from glorot_cli.goodness_of_fit.sketch import MANY, SAMPLE
+from glorot_cli.goodness_of_fit.sketch import LEAST, MANY, SAMPLE, innermost
 from glorot_cli.initializers import INITIALIZERS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -247,3 +247,30 @@ def test_names_are_stable() -> None:
         "glorot_normal", "he_normal", "lecun_normal", "he_normal_fan_out", "xavier_normal",
         "kaiming_normal", "lecun_normal_untruncated", "kaiming_normal_fan_out",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 256, 10**5, 10**9])
+@pytest.mark.parametrize(
+    "law",
+    [
+        Uniform(-0.3, 0.3),
+        Uniform(2.0, 5.0),
+        Normal(0.0, 0.02),
+        Normal(-3.0, 1.0),
+        TruncatedNormal(0.0, 0.1),
+        TruncatedNormal(1.0, 0.5, -1.0, 3.0),
+        TruncatedNormal(0.0, 1.0, 1.0, 5.0),
+    ],
+)
+def test_what_is_rejected_early_fails_the_test_of_the_extremes(
+    law: p_values.Continuous, size: int
+) -> None:
+    low, high = innermost(law, size)
+    least, most = p_values.bounds(law)
+    for share in (0.0, 1e-9, 1e-3, 0.1):
+        inner = low + share * abs(low), high - share * abs(high)
+        assert p_values.extremes_chance(law, size, least, inner[1], 0.0) < LEAST
+        assert p_values.extremes_chance(law, size, inner[0], most, 0.0) < LEAST
+    # Nor is the early test a lazy one: a little further out, chance has its say.
+    assert p_values.most_inward(law, size, high) > LEAST / 20.0
+    assert p_values.least_inward(law, size, low) > LEAST / 20.0

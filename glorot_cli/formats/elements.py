@@ -98,6 +98,9 @@ class Elements:
             return self._loaded(tensor)[box]
         sizes = tuple(part.stop - part.start for part in box)
         out = np.empty(sizes, tensor.element)
+        if sizes == tensor.shape:
+            self._read(tensor, 0, out.reshape(-1))
+            return out
         strides = _strides(tensor.shape)
         # Axes at the end that are whole are read in one go with the one before.
         axis = len(sizes)

@@ -12,6 +12,7 @@ import functools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def below(distribution: Continuous, x: float) -> float:
             return _phi((x - centre) / stddev)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
             z = min(high, max(low, (x - centre) / stddev))
-            return _mass(low, z) / _mass(low, high)
+            return _mass(low, z) / _whole(low, high)
 
 
 def above(distribution: Continuous, x: float) -> float:
@@ -72,6 +73,10 @@ def _phi(z: float) -> float:
 def _mass(low: float, high: float) -> float:
     """Return the normal distribution's share from low to high, without cancellation in a tail."""
     return _phi(high) - _phi(low) if low + high < 0.0 else _phi(-low) - _phi(-high)
+
+
+# The limits of all the tensors of a file are few.
+_whole = functools.lru_cache(256)(_mass)
 
 
 def bounds(distribution: Continuous) -> tuple[float, float]:
@@ -122,18 +127,20 @@ def steepest(distribution: Continuous) -> float:
         case TruncatedNormal(stddev=stddev, low=low, high=high):
             nearest = min(high, max(low, 0.0))
             peak = math.exp(-nearest * nearest / 2.0) / math.sqrt(2.0 * math.pi)
-            return peak / (stddev * _mass(low, high))
+            return peak / (stddev * _whole(low, high))
 
 
-def _thresholds(distribution: Continuous, count: int) -> Array:
-    """Return the points that part a distribution into `count` pieces of equal chance."""
+@functools.lru_cache(64)
+def _thresholds(distribution: Continuous, count: int, dtype: np.dtype[Any]) -> Array:
+    """Return the points, in a dtype, that part a distribution into pieces of equal chance."""
     match distribution:
         case Uniform(low=low, high=high):
-            return 2.0 * (low / 2.0 + distribution.half * _shares(count))
+            points = 2.0 * (low / 2.0 + distribution.half * _shares(count))
         case Normal(centre=centre, stddev=stddev):
-            return centre + stddev * _quantiles(0.0, 1.0, count)
+            points = centre + stddev * _quantiles(0.0, 1.0, count)
         case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
-            return centre + stddev * _quantiles(_phi(low), _phi(high), count)
+            points = centre + stddev * _quantiles(_phi(low), _phi(high), count)
+    return points.astype(dtype)
 
 
 @functools.cache
@@ -152,9 +159,8 @@ def distance(distribution: Continuous, ordered: Array) -> float:
     It is at most the true one.
     """
     count = FEW_THRESHOLDS if ordered.size <= FEW else THRESHOLDS
-    points = _thresholds(distribution, count).astype(ordered.dtype)
-    counts = np.searchsorted(ordered, points, side="right")
-    return float(np.max(np.abs(counts / ordered.size - _shares(count))))
+    counts = ordered.searchsorted(_thresholds(distribution, count, ordered.dtype), side="right")
+    return float(np.maximum.reduce(np.abs(counts / ordered.size - _shares(count))))
 
 
 def distance_chance(size: int, distance: float) -> float:
@@ -169,12 +175,38 @@ def extremes_chance(
 
     `slack` is how far rounding may have moved an element.
     """
-    inward = [
-        _power(below(distribution, most + slack), above(distribution, most + slack), size),
-        _power(above(distribution, least - slack), below(distribution, least - slack), size),
-    ]
-    outward = [size * above(distribution, most - slack), size * below(distribution, least + slack)]
+    inner, outer = most + slack, least - slack
+    inward = most_inward(distribution, size, inner), least_inward(distribution, size, outer)
+    outward = size * above(distribution, most - slack), size * below(distribution, least + slack)
     return min(1.0, 4.0 * min(*inward, *outward))
+
+
+def most_inward(distribution: Continuous, size: int, most: float) -> float:
+    """Return the chance that none of `size` elements lies above `most`."""
+    return _power(*_sides(distribution, most), size)
+
+
+def least_inward(distribution: Continuous, size: int, least: float) -> float:
+    """Return the chance that none of `size` elements lies below `least`."""
+    low, high = _sides(distribution, least)
+    return _power(high, low, size)
+
+
+def _sides(distribution: Continuous, x: float) -> tuple[float, float]:
+    share = below(distribution, x)
+    return share, above(distribution, x) if isinstance(distribution, Normal) else 1.0 - share
+
+
+def quantile(distribution: Continuous, chance: float) -> float:
+    """Return about where as large a share of a distribution ends, of a chance within (0, 1)."""
+    match distribution:
+        case Uniform(low=low, high=high):
+            return 2.0 * (low / 2.0 + distribution.half * chance)
+        case Normal(centre=centre, stddev=stddev):
+            return centre + stddev * _STANDARD.inv_cdf(chance)
+        case TruncatedNormal(centre=centre, stddev=stddev, low=low, high=high):
+            share = _phi(low) + (_phi(high) - _phi(low)) * chance
+            return centre + stddev * _STANDARD.inv_cdf(share)
 
 
 def equal_chance(distribution: Continuous, size: int, value: float, step: float) -> float:
@@ -314,5 +346,5 @@ def _chernoff(tilts: _Tilts, size: int, target: float) -> float:
 
     Any tilt t bounds it by exp(-size (t target - log E exp(t x))), so a coarse choice is safe.
     """
-    rate = float(np.max(tilts.t * target - tilts.growth))
+    rate = float(np.maximum.reduce(tilts.t * target - tilts.growth))
     return min(1.0, 2.0 * math.exp(-size * max(0.0, rate)))

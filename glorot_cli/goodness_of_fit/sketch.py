@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import StatisticsError
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +31,7 @@ MANY = 1_000
 # As many elements, spread over the tensor, tell any two distributions' shapes apart.
 SAMPLE = 1 << 15
 BINS = 16
+_BIN_ENDS = np.arange(1, BINS) / BINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +47,28 @@ class Sketch:
         low, high = self.moments.minimum, self.moments.maximum
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             return []
-        edges = 2.0 * (low / 2.0 + (high / 2.0 - low / 2.0) * (np.arange(1, BINS) / BINS))
-        ends = np.searchsorted(self.ordered, edges.astype(self.ordered.dtype), side="right")
-        return [int(n) for n in np.diff(np.concatenate(([0], ends, [self.ordered.size])))]
+        edges = 2.0 * (low / 2.0 + (high / 2.0 - low / 2.0) * _BIN_ENDS)
+        ends = self.ordered.searchsorted(edges.astype(self.ordered.dtype), side="right").tolist()
+        return [end - start for start, end in pairwise([0, *ends, self.ordered.size])]
 
 
 def quality(distribution: p_values.Continuous, sketch: Sketch, dtype: str) -> float:
     """Return the least p-value of a distribution's tests, or 0 as soon as one is below LEAST."""
-    precision = PRECISIONS[dtype]
-    distribution = p_values.testable(distribution)
     n, low, high = sketch.moments.count, sketch.moments.minimum, sketch.moments.maximum
+    distribution, precision, step, inner = _expectation(distribution, n, dtype)
+    widest = max(step, 2.0**-precision.fraction * max(-low, high))
+    # The test of the extremes would say the same, which takes longer.
+    if high + widest <= inner.high or low - widest >= inner.low:
+        return 0.0
     if p_values.beyond(distribution, low, high, precision) is not None:
         return 0.0
-    step, std = p_values.rounding(distribution, precision), distribution.std(())
+    std = distribution.std(())
     about = sketch.moments.about(distribution.mean(()))
     square = about.relative_square(std)
     slack = p_values.square_slack(step, std)
     # Far off by the variance of a normal's square, which has the largest of all.
     if (abs(square - 1.0) - slack) * math.sqrt(n / 2.0) > 12.0 and n > 100:
         return 0.0
-    widest = max(step, 2.0**-precision.fraction * max(-low, high))
     mean = about.centre + about.offset
     tests: tuple[Callable[[], float], ...] = (
         lambda: p_values.extremes_chance(distribution, n, low, high, widest),
@@ -76,6 +84,48 @@ def quality(distribution: p_values.Continuous, sketch: Sketch, dtype: str) -> fl
         if worst < LEAST:
             return 0.0
     return worst
+
+
+class Innermost(NamedTuple):
+    """Hold the extremes that elements lie within only if they are of a narrower distribution."""
+
+    low: float
+    high: float
+
+
+class _Expectation(NamedTuple):
+    distribution: p_values.Continuous
+    precision: Precision
+    step: float
+    inner: Innermost
+
+
+# A file of thousands of tensors has few sizes and distributions.
+@functools.lru_cache(1024)
+def _expectation(distribution: p_values.Continuous, size: int, dtype: str) -> _Expectation:
+    """Work out what a test of a distribution needs to know before it sees any element."""
+    precision = PRECISIONS[dtype]
+    distribution = p_values.testable(distribution)
+    step = p_values.rounding(distribution, precision)
+    return _Expectation(distribution, precision, step, innermost(distribution, size))
+
+
+def innermost(distribution: p_values.Continuous, size: int) -> Innermost:
+    """Find the extremes at which the test of the extremes surely gives less than LEAST.
+
+    Where the arithmetic is not good enough for them, there are none.
+    """
+    rejected = LEAST / 8.0  # a quarter of LEAST is the limit
+    chance = rejected ** (1.0 / size)
+    low, high = math.inf, -math.inf
+    with contextlib.suppress(StatisticsError, ArithmeticError):
+        least = p_values.quantile(distribution, 1.0 - chance)
+        if p_values.least_inward(distribution, size, least) < 1.1 * rejected:
+            low = least
+        most = p_values.quantile(distribution, chance)
+        if p_values.most_inward(distribution, size, most) < 1.1 * rejected:
+            high = most
+    return Innermost(low, high)
 
 
 def distance_chance(distribution: p_values.Continuous, sketch: Sketch, step: float) -> float:

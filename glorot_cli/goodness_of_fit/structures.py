@@ -97,11 +97,15 @@ def _orthogonal(elements: Elements, tensor: StoredTensor, scale: float) -> Itera
 def _gain(vectors: Array, dtype: str) -> float | None:
     """Return the length of vectors that are orthogonal and of one length, up to rounding."""
     products = vectors @ vectors.T
-    square = float(np.mean(np.diagonal(products)))
+    square = float(products.diagonal().mean())
     if not square > 0.0:
         return None
+    allowed = min(_allowed(vectors.shape[1], dtype), 0.5)
+    # Two vectors tell most kernels.
+    if abs(float(products[0, 1])) / square > allowed:
+        return None
     off = float(np.abs(products / square - np.eye(len(vectors))).max())
-    if off > min(_allowed(vectors.shape[1], dtype), 0.5):
+    if off > allowed:
         return None
     return math.sqrt(square) if tells_orthogonal(len(vectors), vectors.shape[1], dtype) else None
 
