@@ -572,6 +572,77 @@ def test_a_configuration_that_is_no_text_is_left(value: Any, run: Run) -> None:
         assert list(file.attrs) == ["glorot"]
 
 
+def configured_h5(*more: dict[str, Any], **config: Any) -> None:
+    """Write a whole model whose configuration says its starts."""
+    layers = [
+        layer("Conv2D", "conv2d_1", filters=4, kernel_size=[3, 3],
+              batch_input_shape=[None, 8, 8, 2],
+              kernel_initializer={"class_name": "HeNormal", "config": {"seed": None}}),
+        layer("GlobalAveragePooling2D", "pool"),
+        *more,
+        layer("Dense", "dense_1", units=2, **config),
+    ]  # fmt: skip
+    old_h5("old.h5")
+    with h5py.File("old.h5", "a") as file:
+        model = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+        file.attrs["model_config"] = json.dumps(model)
+
+
+CONSTANT = {"class_name": "Constant", "config": {"value": 0.5}}
+NORMAL = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.7, "seed": None}}
+
+
+def test_a_whole_model_s_configuration_says_how_it_starts(run: Run) -> None:
+    configured_h5(bias_initializer=CONSTANT, kernel_initializer=NORMAL)
+    code, out, err = run("plan", "old.h5", "--json", "--strict")
+    assert code == 0
+    assert err.startswith("note: 4 initializers are those of the model_config in old.h5\n")
+    assert "guessed" not in err
+    tensors = {t["name"]: t for t in json.loads(out)["tensors"]}
+    kinds = {name.removeprefix("model_weights/"): t["initializer"] for name, t in tensors.items()}
+    assert kinds == {
+        "conv2d_1/conv2d_1/kernel:0": "he_normal", "conv2d_1/conv2d_1/bias:0": "zeros",
+        "dense_1/dense_1/kernel:0": "random_normal", "dense_1/dense_1/bias:0": "constant",
+    }  # fmt: skip
+    assert run("init", "old.h5", "-o", "new.h5", "--seed", "1", "-q")[0] == 0
+    with h5py.File("new.h5") as file:
+        root = file["model_weights"]
+        assert root["dense_1/dense_1/bias:0"][()].tolist() == [0.5, 0.5]
+        # Beyond what the convention of Keras would give: 1 / sqrt(1).
+        assert np.abs(root["dense_1/dense_1/kernel:0"][()]).max() > 0.5
+    # A convention that is asked for comes first.
+    code, out, err = run("plan", "old.h5", "--json", "--start", "keras")
+    assert "model_config" not in err
+    assert "2 kernels glorot_uniform" in err
+
+
+def test_a_configuration_that_is_of_no_use_is_said(run: Run) -> None:
+    mystery = layer("Mystery", "what", size=3)
+    configured_h5(mystery, kernel_initializer=NORMAL)
+    code, _, err = run("plan", "old.h5", "--json")
+    assert code == 0
+    assert err.startswith(
+        "note: weights start by their names, for their model is not known: old.h5: model_config: "
+        "the layer 'what' is of a type that is not known, 'Mystery'\n"
+    )
+    assert "2 kernels glorot_uniform (convention of keras)" in err
+    for text in ("{", "[]", "3", '{"class_name": "Sequential", "config": []}', "[" * 5000):
+        with h5py.File("old.h5", "a") as file:
+            file.attrs["model_config"] = text
+        code, _, err = run("plan", "old.h5", "--json")
+        assert code == 0
+        assert "note: weights start by their names, for their model is not known: old.h5: " in err
+        assert "2 kernels glorot_uniform (convention of keras)" in err
+
+
+def test_layers_of_other_shapes_start_by_their_names(run: Run) -> None:
+    configured_h5(layer("Dense", "dense_0", units=7), kernel_initializer=NORMAL)
+    code, _, err = run("plan", "old.h5", "--json")
+    assert code == 0
+    assert "note: 2 initializers are those of the model_config in old.h5\n" in err
+    assert "1 bias zeros, 1 kernel glorot_uniform (convention of keras)" in err
+
+
 def layer(kind: str, name: str, nodes: Any = None, **config: Any) -> dict[str, Any]:
     found = {"class_name": kind, "name": name, "config": {"name": name, **config}}
     return found if nodes is None else {**found, "inbound_nodes": nodes}

@@ -140,6 +140,15 @@ def derive_stored(
         found = initializers_in(file)
     elif start is not None:
         convention = CONVENTIONS.get(start)
+    stated = None
+    # What is our own says how it was drawn.
+    if convention is None and found is None and file.attributes and file.provenance is None:
+        from glorot_cli.derive.whole_model import settled, stated_starts
+
+        stated = stated_starts(file)
+    if stated is not None:
+        derived = spec_of_weights(file, None, stated.initializers, with_state=with_state)
+        return settled(derived, stated, file)
     derived = spec_of_weights(file, convention, found, with_state=with_state)
     if not derived.guesses:
         check_start(start, file.path)

@@ -121,6 +121,8 @@ class _Reader:
         """Return the spec of a whole model."""
         inner = config["config"]
         if config["class_name"] == "Sequential":
+            # Before Keras 2.2.3 the layers were all of it.
+            inner = {"layers": inner} if isinstance(inner, list) else inner
             layers = inner["layers"]
             shape = sequential_shape(inner)
             spec: Entry = {} if shape is None else {"input_shape": shape}

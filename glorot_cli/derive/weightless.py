@@ -80,7 +80,9 @@ def keeps_shape(layer: Config) -> bool:
         if layer["class_name"] == "Lambda" or not isinstance(function, str):
             return False
         return function.rpartition(".")[2].lower() in _ELEMENTWISE
-    return str(layer["class_name"]).replace("_", "").lower() in _ACTIVATIONS
+    # A class that is registered has its package before its name.
+    name = str(layer["class_name"]).rpartition(">")[2]
+    return name.replace("_", "").lower() in _ACTIVATIONS
 
 
 def stated_output(layer: Config) -> list[Any] | None:
