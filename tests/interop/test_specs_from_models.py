@@ -101,11 +101,22 @@ def test_a_layer_of_someone_s_own_is_named(keras: Any, capsys: pytest.CaptureFix
         def call(self, x: Any) -> Any:
             return x
 
-    model = keras.Sequential([keras.Input((3,)), Mine(name="mine"), keras.layers.Dense(2)])
-    Path("model.json").write_text(model.to_json(), "utf-8")
+    class MyDense(Mine):
+        pass
+
+    def saved(layer: Any) -> None:
+        model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(2)])
+        Path("model.json").write_text(model.to_json(), "utf-8")
+
+    saved(Mine(name="mine"))
+    assert main(["spec", "model.json"]) == 0
+    assert capsys.readouterr().err == (
+        "note: passed over as a layer without weights, for its type is not known: mine (Mine)\n"
+    )
+    saved(MyDense(name="mine"))
     assert main(["spec", "model.json"]) == 2
     assert capsys.readouterr().err == (
-        "glorot: model.json: the layer 'mine' is of a type that is not known, 'Mine'; write its "
+        "glorot: model.json: the layer 'mine' is of a type that is not known, 'MyDense'; write its "
         "weights under tensors, such as mine/kernel: {shape: [64, 10], axes: IO, "
         "initializer: glorot_uniform}\n"
     )
