@@ -1,4 +1,4 @@
-"""What a spec stamps out, tensor by tensor, before initialisers are chosen."""
+"""What a spec describes, tensor by tensor, before initialisers are chosen."""
 
 from __future__ import annotations
 
